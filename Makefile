@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` shows it, `make test` proves it. Each installs what it needs.
+SHELL := /bin/bash
+PARTS := tests/parts/parts
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check lint format setup parts stop clean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: setup ## build a real image and a bundle, and say what happens
+	@$(PARTS) run examples/hello/demo
+
+test: setup ## run every test, with a real engine and a real registry (ARGS="-k word" for some)
+	@$(PARTS) run $(BIN)/pytest tests $(ARGS)
+
+check: lint ## what needs no engine: lint, types, layers, quick tests (under a minute)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not real" -q -n auto
+
+lint: setup ## style, types and layers only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck -x $(PARTS) tests/parts/lib/*.sh .ci/run; fi
+
+format: setup ## put the code in its standard form
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+setup: ## make the Python environment .venv
+	@$(PARTS) venv
+
+parts: setup ## start the engine, the registry and the base image, and keep them
+	@$(PARTS) start
+
+stop: ## stop what `make parts` started
+	@$(PARTS) stop
+
+clean: ## stop, and remove everything that was made here
+	@$(PARTS) clean
+	@rm -rf .venv .cache

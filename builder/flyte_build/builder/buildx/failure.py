@@ -1,0 +1,58 @@
+"""What went wrong in a build, said once and so that the reader can act. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from flyte_build.registry.errors import BuildFailed, EngineError, EngineMissing
+from flyte_build.registry.names import Target
+
+_EXIT_CODE = re.compile(r"exit code: (\d+)")
+
+
+def failure(target: Target, failed: tuple[str, str, tuple[str, ...]] | None, prose: tuple[str, ...]) -> EngineError:
+    """The error of a build that ended with a non-zero exit code.
+
+    `failed` is the first vertex that failed, as (title, BuildKit's error, its last lines); `prose` what Buildx
+    itself printed.
+    """
+    if failed is None:
+        return _of_client(target, prose)
+    title, error, log = failed
+    code = _EXIT_CODE.search(error)
+    if code is None:
+        return BuildFailed(f"{title} failed: {_first_line(error)}", step=title, log=log)
+    hint = _hint(log) or (_KILLED if code[1] == "137" else "")
+    return BuildFailed(f"the step «{title}» failed with exit code {code[1]}", step=title, log=log, hint=hint)
+
+
+def _of_client(target: Target, prose: tuple[str, ...]) -> EngineError:
+    said = next((line for line in reversed(prose) if line.startswith("ERROR")), prose[-1] if prose else "")
+    reason = said.removeprefix("ERROR: ").removeprefix("failed to solve: ")
+    if "Cannot connect to the Docker daemon" in reason or "connection refused" in reason:
+        return EngineMissing(
+            "the Docker engine went away during the build", hint="start it again and repeat the command"
+        )
+    return BuildFailed(f"docker buildx could not build {target}: {reason or 'it said nothing'}", log=prose)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"
+
+
+# What uv, pip and apt print (their words, first match wins) and what the reader can change.
+_HINTS = (
+    ("invalid peer certificate", "the index is behind a private CA: set SSL_CERT_FILE to its bundle and repeat"),
+    ("No interpreter found", "the base has no such Python: choose a base that does, or another `python`"),
+    ("was not found in the package registry", "check the package's name, and the index it should come from"),
+    ("there is no version of", "check the version that was asked for"),
+    ("Unable to locate package", "check the name of the Debian package, and that the base is Debian"),
+    ("apt-get: not found", "apt packages need a Debian or Ubuntu base"),
+    ("No space left on device", "free disk space where the engine keeps its data (`docker system df`)"),
+)
+_KILLED = "something killed the step, most likely for want of memory: give the engine more"
+
+
+def _hint(log: tuple[str, ...]) -> str:
+    text = "\n".join(log)
+    return next((hint for words, hint in _HINTS if words in text), "")

@@ -1,0 +1,117 @@
+"""Everything that a build reads, laid into one folder: trees, recipe, Dockerfile, the machine's secrets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from importlib import resources
+from pathlib import Path
+
+from flyte_build.builder import dockerfile, uv
+from flyte_build.builder.buildx.argv import Invocation
+from flyte_build.builder.buildx.docker import DockerEngine
+from flyte_build.builder.context import Context, lay_out
+from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
+from flyte_build.builder.machine import Machine
+from flyte_build.builder.plan import BuildPlan
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.names import Target
+
+
+def prepare(
+    work: Path, engine: DockerEngine, job: tuple[BuildPlan, Context, Target], options: BuildOptions
+) -> Invocation:
+    """Fill `work` (which exists and is this user's only) and say how Buildx is to be called.
+
+    Raises InvalidInput for a file that changed since it was resolved, PackageIndexError when uv cannot be had.
+    """
+    plan, context, target = job
+    tree = work / "context"
+    lay_out(plan, context, tree)
+    if dockerfile.needs_recipe(plan):
+        _lay_recipe(plan, tree / "recipe", options)
+    file = work / "Dockerfile"
+    file.write_text(dockerfile.render(plan, context.base, cache=options.cache), encoding="utf-8")
+    secrets = {name: str(path) for name, path in options.secrets.items()}
+    return Invocation(
+        docker=engine.command,
+        context=str(tree / dockerfile.context_folder(plan)),
+        contexts=_contexts(plan, context),
+        dockerfile=str(file),
+        metadata=str(work / "metadata.json"),
+        platforms=plan.platforms,
+        target=target,
+        output=options.output,
+        builder=options.builder,
+        stores_images=engine.stores_images,
+        secrets=secrets | _machine_secrets(options.machine, work),
+        compression=options.compression,
+        annotations=_marks(plan, context) if engine.annotates else {},
+        no_cache=options.no_cache,
+        reproducible=options.reproducible,
+        cache_from=options.cache_from,
+        cache_to=options.cache_to,
+    )
+
+
+def _contexts(plan: BuildPlan, context: Context) -> dict[str, str]:
+    named = dockerfile.named_images(plan).items()
+    return {name: f"docker-image://{context.images[digest]}" for name, digest in named}
+
+
+def _marks(plan: BuildPlan, context: Context) -> dict[str, str]:
+    return {
+        dockerfile.SPEC_DIGEST_LABEL: str(plan.spec_digest),
+        dockerfile.RECIPE_LABEL: str(plan.recipe),
+        # OCI image-spec, annotations.md. Where the base lies is left out: it would change the image's digest.
+        "org.opencontainers.image.base.digest": str(context.base.digest),
+    }
+
+
+def _lay_recipe(plan: BuildPlan, folder: Path, options: BuildOptions) -> None:
+    common = folder / "common"
+    # copyfile: with the timestamps of a wheel, BuildKit would take another recipe's file of the same size for ours.
+    shutil.copytree(str(resources.files("flyte_build.builder") / "recipe_files"), common, copy_function=shutil.copyfile)
+    for platform in plan.platforms:
+        place = folder / platform.architecture / "bin"
+        place.mkdir(parents=True)
+        _link_or_copy(_uv(platform, options), place / "uv")
+    # Whatever this process's umask: a step that is not root's reads them too, and modes enter BuildKit's cache keys.
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+        elif path.parent == common:
+            path.chmod(0o644)
+
+
+def _uv(platform: Platform, options: BuildOptions) -> Path:
+    if not uv.has_uv(platform):
+        title = f"fetching uv for {platform} (once)"
+        began = time.monotonic()
+        options.progress(StepStarted(title=title))
+        uv.fetch_uv(platform, options.cancelled)
+        options.progress(StepEnded(title=title, seconds=time.monotonic() - began))
+    return uv.fetch_uv(platform)
+
+
+def _link_or_copy(source: Path, destination: Path) -> None:
+    """A hard link where the file systems allow it: uv is 60 MB and read only."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy2(source, destination)
+
+
+def _machine_secrets(machine: Machine, work: Path) -> dict[str, str]:
+    secrets: dict[str, str] = {}
+    if machine.ca is not None:
+        secrets[dockerfile.machine_secret("ca")] = str(machine.ca)
+    if machine.netrc is not None:
+        secrets[dockerfile.machine_secret("netrc")] = str(machine.netrc)
+    if script := machine.index_script():
+        file = work / "index.sh"
+        file.touch(mode=0o600)
+        file.write_text(script, encoding="utf-8")
+        secrets[dockerfile.machine_secret("index")] = str(file)
+    return secrets

@@ -1,0 +1,55 @@
+"""One encoding that feeds every digest: canonical JSON of typed, keyed values.
+
+Values are frozen dataclasses with a `kind`, tuples, strings, integers, booleans, None, and the names of
+`registry` in their parsed form. Two different values never encode to the same bytes: every container is
+delimited and keyed by JSON itself (RFC 8259), keys are sorted, and no two strings are ever joined.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.names import Digest
+
+Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+
+def to_json(value: object) -> Json:
+    """The JSON form of a value of a plan; TypeError for a type that has no place in one (a float, a set)."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (Digest, Platform)):
+        return str(value)
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _keyed(value)
+    raise TypeError(f"{type(value).__name__} has no canonical encoding")
+
+
+def _keyed(value: Any) -> dict[str, Json]:  # noqa: ANN401 - any dataclass
+    encoded: dict[str, Json] = {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    kind = getattr(value, "kind", None)
+    if kind is not None:
+        encoded["kind"] = kind
+    return encoded
+
+
+def encode(value: object) -> bytes:
+    """Canonical JSON, UTF-8: sorted keys, no spaces. Raises InvalidInput for text that is not Unicode."""
+    text = json.dumps(to_json(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        bad = text[max(0, error.start - 20) : error.start + 5]
+        raise InvalidInput(f"a name or text is not valid UTF-8 near {bad!r}", hint="rename the file") from error
+
+
+def digest_of(value: object) -> Digest:
+    """sha256 of the canonical encoding."""
+    return Digest("sha256", hashlib.sha256(encode(value)).hexdigest())

@@ -1,0 +1,103 @@
+"""What an engine is: something that executes a plan.
+
+Behaviour is added by wrapping (`Once`, `Preflighted`), not by flags inside an engine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from flyte_build.builder.context import Context
+from flyte_build.builder.machine import Machine
+from flyte_build.builder.plan import BuildPlan
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.identity import Credentials
+from flyte_build.registry.names import Digest, ImageReference, Registry, Target
+
+Output = Literal["push", "load", "none"]
+Compression = Literal["zstd", "gzip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A step began. `title` is ours for steps of the plan and the engine's for its own work."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnded:
+    """A step ended. `error` is empty unless it failed; `seconds` is 0.0 for a cached one."""
+
+    title: str
+    seconds: float
+    cached: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """A line that a step printed: plain text, terminal escapes stripped."""
+
+    title: str
+    line: str
+
+
+BuildEvent = StepStarted | StepEnded | StepOutput
+
+
+def silent(event: BuildEvent) -> None:
+    """A progress sink for when nobody looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """Everything about a build that does not change the image, and so can never be digested.
+
+    `secrets` are files by secret name; `credentials` reach the engine in place of the user's own. `cache` separates
+    the cache mounts of tenants. `timeout` is in seconds.
+    """
+
+    output: Output = "push"
+    builder: str | None = None
+    compression: Compression = "zstd"
+    machine: Machine = field(default_factory=Machine)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    credentials: Mapping[Registry, Credentials] = field(default_factory=dict, repr=False)
+    cache: str = ""
+    no_cache: bool = False
+    reproducible: bool = False
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    timeout: float | None = None
+    progress: Callable[[BuildEvent], None] = silent
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """What came of a build. `digest` is None only where nothing was exported; `reference` where nothing was pushed."""
+
+    spec_digest: Digest
+    digest: Digest | None
+    reference: ImageReference | None
+    platforms: tuple[Platform, ...]
+    status: Literal["built", "exists"]
+    engine: str
+    seconds: float
+
+
+class Engine(Protocol):
+    """Something that executes a plan."""
+
+    def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
+        """Build `plan` and put it where `options.output` says.
+
+        Raises BuildFailed with the failing step and its last lines, BuildCancelled, EngineMissing, or
+        RegistryError when the push is refused.
+        """
+        ...

@@ -1,0 +1,73 @@
+"""Reading the user's files: what a digest is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from flyte_build.builder.plan import FileTree, PlanFile
+from flyte_build.builder.uv import cache_folder
+from flyte_build.registry.errors import InvalidInput
+
+_CHUNK = 1 << 20
+
+
+def tree_of(files: Iterable[PlanFile], folders: Iterable[str] = ()) -> FileTree:
+    """A tree, sorted as trees are."""
+    return FileTree(files=tuple(sorted(files, key=lambda file: file.path)), folders=tuple(sorted(folders)))
+
+
+def read_text(path: Path, what: str, *, limit: int = 16 << 20) -> str:
+    """The text of a small file. Raises InvalidInput that calls it `what` when it is missing, too large or not UTF-8."""
+    if not path.is_file():
+        raise InvalidInput(f"{what} {path.name!r} {'is a folder' if path.is_dir() else 'does not exist'}")
+    if path.stat().st_size > limit:
+        raise InvalidInput(f"{what} {path.name!r} is larger than {limit >> 20} MiB")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{what} {path.name!r} is not UTF-8 text") from error
+
+
+class FileSet:
+    """Local files by sha256, filled while trees are read; becomes the context of a build."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Path] = {}
+
+    def add(self, path: Path, name: str) -> PlanFile:
+        """Hash one regular file as `name` (posix, relative). Raises InvalidInput when it cannot be read."""
+        try:
+            with path.open("rb") as reader:
+                status = os.fstat(reader.fileno())
+                hasher, size = hashlib.sha256(), 0
+                while chunk := reader.read(_CHUNK):
+                    hasher.update(chunk)
+                    size += len(chunk)
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+        sha256 = hasher.hexdigest()
+        self.sources.setdefault(sha256, path)
+        return PlanFile(path=name, executable=bool(status.st_mode & stat.S_IXUSR), sha256=sha256, size=size)
+
+    def made(self, content: str, name: str) -> PlanFile:
+        """A file whose content was made while resolving; it is kept in this machine's cache, under its digest."""
+        data = content.encode()
+        sha256 = hashlib.sha256(data).hexdigest()
+        place = cache_folder() / "made" / sha256
+        try:
+            if not place.is_file() or place.read_bytes() != data:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as writer:
+                    writer.write(data)
+                Path(writer.name).replace(place)
+        except OSError as error:
+            raise InvalidInput(
+                f"{place} cannot be written: {error.strerror}", hint="set FLYTE_BUILD_CACHE to a folder you may write"
+            ) from error
+        self.sources.setdefault(sha256, place)
+        return PlanFile(path=name, sha256=sha256, size=len(data))

@@ -1,0 +1,99 @@
+"""Running a build client in its own process group: stream what it says, stop all of it when told to."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+_POLL = 0.1
+_GRACE = 5.0
+
+
+def run(
+    argv: tuple[str, ...],
+    hear: Callable[[str], None],
+    *,
+    cancelled: threading.Event,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int | None:
+    """Run `argv`, passing stderr to `hear` as it comes; the exit code, or None when it was stopped.
+
+    It is stopped when `cancelled` is set, after `timeout` seconds, or when this thread is interrupted: SIGINT to
+    the whole group, then SIGKILL. Killing a Buildx client stops the `RUN` step that it waits for. OSError when
+    `argv` cannot be started.
+    """
+    process = _start(argv, environment)
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def over() -> bool:
+        return cancelled.is_set() or (deadline is not None and time.monotonic() > deadline)
+
+    try:
+        ended = _follow(process, hear, over) and _ended(process, over)
+        return process.returncode if ended else None
+    finally:
+        stop(process)
+
+
+def _start(argv: tuple[str, ...], environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=None if environment is None else dict(environment),
+        start_new_session=True,
+    )
+
+
+def _follow(process: subprocess.Popen[bytes], hear: Callable[[str], None], over: Callable[[], bool]) -> bool:
+    """Whether the process said its last."""
+    if process.stderr is None:
+        raise AssertionError("stderr is piped above")
+    # A character may come in two reads.
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while not over():
+            if selector.select(_POLL):
+                chunk = os.read(process.stderr.fileno(), 1 << 16)
+                hear(decoder.decode(chunk, final=not chunk))
+                if not chunk:
+                    return True
+    return False
+
+
+def _ended(process: subprocess.Popen[bytes], over: Callable[[], bool]) -> bool:
+    """Whether the process ended by itself: it may close stderr and live on."""
+    while not over():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL)
+            return True
+    return False
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and whatever it left in its group; returns when it is gone."""
+    if process.poll() is None:
+        _signal(process, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    # A leader that is gone may have children that ignore SIGINT, as a shell's background jobs do.
+    _signal(process, signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # EPERM is macOS's answer for a group of which only a zombie is left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

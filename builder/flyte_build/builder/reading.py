@@ -1,0 +1,119 @@
+"""A layer of a spec -> layers of the plan: the user's files get digests. One reader for every kind that has files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from flyte_build.builder import requirements
+from flyte_build.builder.files import FileSet
+from flyte_build.builder.plan import CopyFiles, FileTree, PipInstall, PlanLayer, is_folder
+from flyte_build.builder.spec import Apt, Commands, Copy, Env, Layer, Pip, Requirements, User, Workdir
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.names import Digest, ImageName, ImageReference
+
+
+class FoundBase(Protocol):
+    """What the registry says of an image."""
+
+    @property
+    def reference(self) -> ImageReference:
+        """The image, pinned."""
+        ...
+
+
+class BaseResolver(Protocol):
+    """Whoever knows the digest of a base: a registry, or a lock."""
+
+    def resolve(self, name: ImageName, platforms: tuple[Platform, ...]) -> FoundBase:
+        """The base with its digest; an error when it is missing or lacks one of `platforms`."""
+        ...
+
+
+Skip = Callable[[Path], bool]
+
+
+def nothing_skipped(path: Path) -> bool:  # noqa: ARG001
+    """What an image without a dockerignore leaves out."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What readers of layers have in common: the spec's folder and Python, and what they found so far.
+
+    `skip` says whether the dockerignore leaves a path of this machine out. `images` is where other images than the
+    base lie, filled by `image`.
+    """
+
+    root: Path
+    python: str | None
+    platforms: tuple[Platform, ...]
+    bases: BaseResolver
+    skip: Skip = nothing_skipped
+    files: FileSet = field(default_factory=FileSet)
+    images: dict[Digest, ImageReference] = field(default_factory=dict)
+
+    def image(self, name: str) -> Digest:
+        """The digest of an image that a step takes something from."""
+        reference = self.bases.resolve(ImageName.parse(name), self.platforms).reference
+        self.images[reference.digest] = reference
+        return reference.digest
+
+    def folder(self, folder: Path, *, prefix: str = "", ignore: tuple[str, ...] = ()) -> FileTree:
+        """Everything below `folder` but junk, `ignore` and what the dockerignore leaves out."""
+        # pathspec is slow to load, and most images copy no folder.
+        from flyte_build.builder import folders
+
+        return folders.read(folder, self.files, prefix=prefix, ignore=ignore, skip=self.skip)
+
+
+def read_layer(layer: Layer, reading: Reading) -> tuple[PlanLayer, ...]:
+    """The layers of the plan; InvalidInput for files that cannot be read or named, or do not agree."""
+    if isinstance(layer, Copy):
+        return (_copied(layer, reading),)
+    if isinstance(layer, Requirements):
+        tree, main = requirements.read(reading.root / layer.file, reading.files)
+        return (PipInstall(requirements=(main,), tree=tree, options=layer.options, secrets=layer.secrets),)
+    if isinstance(layer, Pip):
+        # In an order of our own: the one they were written in means nothing to people, and is a tie-breaker to uv.
+        packages = tuple(sorted(dict.fromkeys(layer.packages)))
+        return (PipInstall(packages=packages, options=layer.options, secrets=layer.secrets),)
+    if isinstance(layer, Env):
+        return (replace(layer, variables=tuple(sorted(layer.variables))),)
+    if isinstance(layer, (Apt, Commands, Workdir, User)):
+        return (layer,)
+    # The readers of projects load what most images need not.
+    from flyte_build.builder import reading_projects
+
+    return reading_projects.read_project(layer, reading)
+
+
+def _copied(layer: Copy, reading: Reading) -> CopyFiles:
+    source = reading.root / layer.source
+    if source.is_dir():
+        prefix = "" if layer.contents else _own_name(layer)
+        tree = reading.folder(source, prefix=prefix, ignore=layer.ignore)
+        return CopyFiles(tree=tree, to=layer.to, owner=layer.owner)
+    if source.is_file():
+        _require_plain_name(source.name, layer.to)
+        tree = FileTree(files=(reading.files.add(source, source.name),))
+        return CopyFiles(tree=tree, to=layer.to, single=True, owner=layer.owner)
+    what = "is neither a file nor a folder" if source.exists() else "does not exist"
+    raise InvalidInput(f"{layer.source!r} {what} (paths are relative to the file of the spec)")
+
+
+def _require_plain_name(name: str, to: str) -> None:
+    """BuildKit looks for the files that it transfers one by one with patterns, and strips blanks from their names."""
+    if not is_folder(to) and (name != name.strip() or set(name) & set("*?[\\")):
+        raise InvalidInput(f"{name!r} has blanks at its ends or one of * ? [ \\", hint="end `to` with a slash")
+
+
+def _own_name(layer: Copy) -> str:
+    """The folder's name as written; `.` and `..` have none, or the image would depend on where the spec lies."""
+    name = Path(os.path.normpath(layer.source)).name
+    return "" if name == ".." else name

@@ -1,0 +1,91 @@
+"""`flyte.Image` -> ImageSpec. Reads the SDK's objects; never imports the SDK unless somebody already did.
+
+The SDK offers no public view of an image's layers, so this reads `_layers` by the layers' class names, and refuses a
+kind that it does not know instead of leaving it out.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flyte_build.builder.sources.sdk_layers import LAYERS
+from flyte_build.builder.spec import CodeBundle, Commands, Copy, ImageSpec, Layer, User, Workdir
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import InvalidSpec, Problem
+
+FLYTE_USER = "flyte"
+# The command by which the SDK's Debian images create their user; both its builders then end the image as that user.
+_CREATES_FLYTE_USER = "useradd --create-home --shell /bin/bash flyte"
+
+
+def is_image(value: object) -> bool:
+    """Whether `value` is a `flyte.Image`."""
+    return _is(value, "Image")
+
+
+def is_environment(value: object) -> bool:
+    """Whether `value` is a `flyte.TaskEnvironment` (or another environment that has an image)."""
+    return _is(value, "Environment") or _is(value, "TaskEnvironment")
+
+
+def _is(value: object, name: str) -> bool:
+    flyte = sys.modules.get("flyte")
+    kind = getattr(flyte, name, None)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+def needs_build(image: Any) -> bool:  # noqa: ANN401 - a flyte.Image
+    """Whether the SDK itself would build it: an untouched base or a reference by name is used as it is."""
+    return bool(image._is_cloned) and image._ref_name is None
+
+
+def to_spec(image: Any) -> ImageSpec:  # noqa: ANN401 - a flyte.Image
+    """The spec of a `flyte.Image`. Paths stay as written: the SDK reads them relative to the working directory.
+
+    Raises InvalidSpec for a kind of layer that is not known here.
+    """
+    name = image.name or "image"
+    if image.dockerfile is not None:
+        platforms = tuple(Platform.parse(text) for text in image.platform)
+        return ImageSpec(name=name, registry=image.registry, dockerfile=str(image.dockerfile), platforms=platforms)
+    problems: list[Problem] = []
+    layers: list[Layer] = []
+    for number, layer in enumerate(image._layers):
+        kind = type(layer).__name__
+        convert = LAYERS.get(kind)
+        if convert is None:
+            problems.append(Problem(f"layers[{number}]", f"{kind} is a kind of layer that is not supported yet"))
+        elif (converted := convert(layer)) is not None:
+            layers.append(converted)
+    if problems:
+        raise InvalidSpec(f"image {name!r}", tuple(problems))
+    major, minor = image.python_version
+    return ImageSpec(
+        name=name,
+        registry=image.registry,
+        base=image.base_image,
+        python=f"{major}.{minor}",
+        platforms=tuple(Platform.parse(text) for text in image.platform),
+        layers=with_flyte_user(tuple(layers)),
+        dockerignore=_dockerignore(image),
+    )
+
+
+def with_flyte_user(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers as the SDK means them: an image that creates the user `flyte` gives it copies, and ends as it."""
+    commands = [command for layer in layers if isinstance(layer, Commands) for command in layer.commands]
+    if not any(_CREATES_FLYTE_USER in command for command in commands):
+        return layers
+    owned = [replace(layer, owner=FLYTE_USER) if isinstance(layer, (Copy, CodeBundle)) else layer for layer in layers]
+    return (*owned, User(name=FLYTE_USER), Workdir(path="/home/flyte"))
+
+
+def _dockerignore(image: Any) -> str | None:  # noqa: ANN401
+    """The file that the image names, else the one beside the program, as Docker would find it."""
+    named = [layer.path for layer in image._layers if type(layer).__name__ == "DockerIgnore" and layer.path.strip()]
+    if named:
+        return str(named[-1])
+    return ".dockerignore" if Path(".dockerignore").is_file() else None

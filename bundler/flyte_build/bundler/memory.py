@@ -1,0 +1,169 @@
+"""What was read before, so that an unchanged tree costs no more than its walk.
+
+One file per tree: a header (what the whole tree was, in one line) and a row per file (its status and its entry), each
+under a checksum; it is written beside and renamed. A file that cannot be used is as good as none. A row counts only
+while size, times, inode and mode are what they were *and* the file had rested when it was read: a file system's
+clock ticks too slowly to tell two changes within `RACY` apart (git calls such files racily clean).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from flyte_build.bundler.manifest import Entry
+from flyte_build.bundler.upkeep import reading, replace
+from flyte_build.bundler.walk import Found, Walk
+from flyte_build.registry.errors import FlyteBuildError
+from flyte_build.registry.names import Digest
+
+# Another version finds nothing of this one. Raise it also when the rules of `junk` change.
+VERSION = "1"
+RACY = 2_000_000_000
+_MAX_BYTES = 256 << 20
+_NEVER = -1
+
+
+class Row(NamedTuple):
+    """A file that was read: in which of the tree's folders, its entry, and its status then."""
+
+    home: int
+    entry: Entry
+    found: Found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What the whole tree was when every status was as `signature` says. `size` is in bytes."""
+
+    signature: str
+    digest: Digest
+    files: int
+    size: int
+
+
+def signature(walks: Iterable[Walk]) -> str:
+    """One digest of every status that decides about a manifest (hex)."""
+    hasher = hashlib.sha256()
+    for one in walks:
+        names = [found.path for found in one.files]
+        links = [text for link in one.links for text in (link.path, link.link)]
+        numbers = array("q", [len(names), len(links)])
+        for found in one.files:
+            numbers.extend(found[1:])
+        # Neither names nor links hold a NUL, so this can be read back in one way only.
+        hasher.update(numbers.tobytes() + "\0".join([*names, *links, ""]).encode(errors="surrogateescape"))
+    return hasher.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeMemory:
+    """The memory of one tree, in the file `place`; None remembers nothing. `racy` is nanoseconds."""
+
+    place: Path | None
+    racy: int = RACY
+
+    def unchanged(self, sign: str) -> Summary | None:
+        """What the tree was, if it still is."""
+        with reading(self.place) as file:
+            header = _checked(file.readline(1 << 16)) if file else None
+        if not isinstance(header, dict) or header.get("signature") != sign:
+            return None
+        try:
+            digest, files, size = (header[name] for name in ("digest", "files", "size"))
+            return Summary(signature=sign, digest=Digest.parse(digest), files=int(files), size=int(size))
+        except (KeyError, TypeError, ValueError, FlyteBuildError):
+            return None
+
+    def rows(self) -> Mapping[tuple[int, str], Row]:
+        """Every file that was read and had rested, by folder and path."""
+        with reading(self.place) as file:
+            if not file or not _checked(file.readline(1 << 16)):
+                return {}
+            rows = _checked(file.read(_MAX_BYTES))
+        try:
+            made = (_row(row) for row in rows) if isinstance(rows, list) else ()
+            return {(row.home, row.entry.path): row for row in made if row.found.ctime != _NEVER}
+        except (TypeError, ValueError, FlyteBuildError):
+            return {}
+
+    def keep(self, summary: Summary, rows: Sequence[Row], began: int) -> None:
+        """Remember a tree that was read from `began` (nanoseconds since 1970) on. A failure is no failure."""
+        if self.place is None:
+            return
+        racy = began - self.racy
+        rested = [max(row.found.mtime, row.found.ctime) < racy for row in rows]
+        header = {
+            "signature": summary.signature if all(rested) else "",
+            "digest": str(summary.digest),
+            "files": summary.files,
+            "size": summary.size,
+        }
+        table = [_written(row, rest) for row, rest in zip(rows, rested, strict=True)]
+        replace(self.place, _line(header) + _line(table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything that is remembered on this machine, below `folder`; None remembers nothing.
+
+    A file must have rested for `racy` nanoseconds: more than the coarsest clock of a file system (FAT: 2 s).
+    """
+
+    folder: Path | None = None
+    racy: int = RACY
+
+    def of_tree(self, roots: Sequence[Path], asked: Sequence[str]) -> TreeMemory:
+        """The memory of a tree of these folders, of which these things were asked."""
+        if self.folder is None:
+            return TreeMemory(place=None)
+        key = json.dumps([VERSION, [str(root) for root in roots], list(asked)])
+        return TreeMemory(place=self.folder / "trees" / hashlib.sha256(os.fsencode(key)).hexdigest(), racy=self.racy)
+
+    def of_archive(self, bundle: Digest) -> Mapping[str, object]:
+        """What `keep_archive` was given for this bundle, or nothing."""
+        if self.folder is None:
+            return {}
+        with reading(self.folder / "archives" / bundle.hex) as file:
+            known = _checked(file.readline(1 << 16)) if file else None
+        return known if isinstance(known, dict) else {}
+
+    def keep_archive(self, bundle: Digest, known: Mapping[str, object]) -> None:
+        """Remember texts and numbers about a bundle's archive."""
+        if self.folder is not None:
+            replace(self.folder / "archives" / bundle.hex, _line(known))
+
+
+def _line(document: object) -> bytes:
+    text = json.dumps(document, separators=(",", ":")).encode()
+    return hashlib.sha256(text).hexdigest().encode() + b" " + text + b"\n"
+
+
+def _checked(line: bytes) -> object:
+    """The document of a line, or None when it is not what was written."""
+    check, _, text = line.rstrip(b"\n").partition(b" ")
+    if hashlib.sha256(text).hexdigest().encode() != check:
+        return None
+    found: object = json.loads(text)
+    return found
+
+
+def _written(row: Row, rested: bool) -> list[object]:
+    entry, found = row.entry, row.found
+    ctime = found.ctime if rested else _NEVER
+    return [row.home, entry.path, entry.mode, entry.sha256, found.size, found.mtime, ctime, found.inode, found.mode]
+
+
+def _row(row: Sequence[object]) -> Row:
+    home, path, mode, sha256, *status = row
+    size, mtime, ctime, inode, bits = (number for number in status if isinstance(number, int))
+    if not (isinstance(home, int) and isinstance(path, str) and isinstance(sha256, str) and mode in ("0644", "0755")):
+        raise TypeError
+    entry = Entry(path=path, mode="0755" if mode == "0755" else "0644", size=size, sha256=sha256)
+    return Row(home, entry, Found(path, size, mtime, ctime, inode, bits))

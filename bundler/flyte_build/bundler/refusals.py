@@ -1,0 +1,30 @@
+"""The sentences that several rooms of the bundler share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from flyte_build.bundler.limits import MIB
+from flyte_build.registry.errors import InvalidTree
+
+LEAVE_OUT = "leave it out by a line in .flyteignore"
+
+
+def refuse_secrets(found: Sequence[str]) -> InvalidTree:
+    """The error for likely secrets, each `path (what it is)`."""
+    shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
+    return InvalidTree(
+        f"this looks like a secret and would leave this machine: {shown}",
+        hint="leave it out by a line in .flyteignore, or name it with --include if it is meant to travel",
+    )
+
+
+def too_large(sentence: str, largest: Iterable[tuple[str, int]]) -> InvalidTree:
+    """The error for a tree or archive over its limit, with its `largest` files (path, bytes)."""
+    named = ", ".join(f"{path} ({size / MIB:.1f} MiB)" for path, size in largest)
+    return InvalidTree(f"{sentence}; the largest are {named}", hint="leave them out by lines in .flyteignore")
+
+
+def changed(path: str) -> InvalidTree:
+    """The error for a file that is not what it was a moment ago."""
+    return InvalidTree(f"{path} changed while it was read", hint="run the command again when nothing writes to it")

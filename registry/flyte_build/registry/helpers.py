@@ -1,0 +1,118 @@
+"""`docker-credential-*` programs (github.com/docker/docker-credential-helpers, "Development")."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.identity import Credentials
+from flyte_build.registry.redact import plain
+
+TIMEOUT = 30.0
+_LIMIT = 64 * 1024
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TOKEN_USER = "<token>"  # noqa: S105 - the user name that says that the secret is an identity token
+
+
+def ask_helper(
+    name: str, key: str, *, source: str, environ: Mapping[str, str], timeout: float = TIMEOUT
+) -> Credentials | None:
+    """What `docker-credential-<name> get` says about `key`, a registry as Docker writes it; None: it has nothing.
+
+    Raises InvalidInput when `source` names a helper that is not there, or it fails, hangs or answers nonsense.
+    """
+    program = f"docker-credential-{name}"
+    path = shutil.which(program, path=environ.get("PATH")) if _NAME.fullmatch(name) else None
+    if path is None:
+        raise InvalidInput(
+            f"{source} names the credential helper {plain(program, 60)}, which is not on PATH",
+            hint=f"install it, or remove its line (credsStore or credHelpers) from {source}",
+        )
+    code, output = _run(path, key, environ, timeout)
+    if code != 0 and "credentials not found" in output.lower():
+        return None
+    answer = _decode(output)
+    if code != 0 or answer is None:
+        # A helper says why on its standard output, where it also puts secrets: never show what may be an answer.
+        said = "" if "{" in output else plain(output)
+        raise InvalidInput(
+            f"the credential helper {program} failed for {key}{f': {said}' if said else ''}",
+            hint=f"run `echo {key} | {program} get` to see why, or log in again",
+        )
+    return _credentials(program, *answer)
+
+
+def _credentials(program: str, username: str, secret: str) -> Credentials | None:
+    if not secret:
+        return None
+    if username == _TOKEN_USER:
+        return Credentials(source=program, identity_token=secret)
+    return Credentials(source=program, username=username, password=secret)
+
+
+def _decode(output: str) -> tuple[str, str] | None:
+    try:
+        document = json.loads(output)
+        username, secret = document.get("Username", ""), document.get("Secret", "")
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return (username, secret) if isinstance(username, str) and isinstance(secret, str) else None
+
+
+def _run(path: str, key: str, environ: Mapping[str, str], timeout: float) -> tuple[int, str]:
+    """Exit code and bounded output. Its standard error is not ours to show."""
+    process = subprocess.Popen(
+        [path, "get"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(environ),
+        start_new_session=True,
+    )
+    program = Path(path).name
+    with process:
+        try:
+            output = _talk(process, key, timeout)
+            code = process.wait(timeout=2)
+        except BaseException as error:
+            # Its children too: one of them may hold the pipe open and keep us waiting.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+                raise
+            raise InvalidInput(
+                f"the credential helper {program} did not answer within {timeout:g} s and {_LIMIT:,} bytes",
+                hint="it may wait for you to unlock a keychain; run it by hand to see",
+            ) from None
+    return code, output.decode("utf-8", "replace")
+
+
+def _talk(process: subprocess.Popen[bytes], key: str, timeout: float) -> bytes:
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        raise TimeoutError
+    with suppress(BrokenPipeError):
+        stdin.write(f"{key}\n".encode())
+        stdin.close()
+    end = time.monotonic() + timeout
+    output = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while len(output) <= _LIMIT:
+            if not selector.select(max(0.0, end - time.monotonic())):
+                raise TimeoutError
+            chunk = os.read(stdout.fileno(), _LIMIT)
+            if not chunk:
+                return output
+            output += chunk
+    raise TimeoutError

@@ -1,0 +1,154 @@
+"""What a repository holds: images, what they were built from, when, and what they share."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.descriptors import Descriptor, Platform
+from flyte_build.registry.documents import IMAGE_CONFIGS, ImageConfig, Manifest, decode_config
+from flyte_build.registry.errors import InvalidName
+from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
+from flyte_build.registry.parallel import in_parallel
+from flyte_build.registry.referrers import Referrers
+
+SPEC_DIGEST = "build.flyte.spec-digest"
+CREATED = "org.opencontainers.image.created"
+_FALLBACK = re.compile(r"sha(256|512)-[0-9a-f]{64,128}")
+# What a reproducible build says instead of the time.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
+_MOST_MANIFESTS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An image (or something else) of a repository, under all its tags.
+
+    `spec_digest` is None for what flyte-build has not built. `created` is the latest of what the image and what is
+    attached to it say, None when nothing does. `parts` are the manifests of an index, `blobs` everything below.
+    """
+
+    reference: ImageReference
+    tags: tuple[str, ...]
+    platforms: tuple[Platform, ...] = ()
+    spec_digest: Digest | None = None
+    created: datetime | None = None
+    parts: tuple[Digest, ...] = ()
+    blobs: tuple[Descriptor, ...] = ()
+    attached: tuple[Descriptor, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything below, each blob once."""
+        return sum(blob.size for blob in self.blobs)
+
+    @property
+    def own_tag(self) -> str:
+        """The tag that names it after its spec, empty for what is not ours."""
+        return self.spec_digest.hex[:40] if self.spec_digest else ""
+
+
+def tagged(client: RegistryClient, repository: Repository) -> dict[str, Manifest]:
+    """What each tag names now. Tags of the referrers tag scheme are no tags of images."""
+    tags = [tag for tag in client.manifests.tags(repository) if not _FALLBACK.fullmatch(tag)]
+
+    def find(tag: str) -> Manifest | None:
+        return client.manifests.find(ImageName(repository, tag))
+
+    named = zip(tags, in_parallel(find, tags, client.api.options.parallel), strict=True)
+    return {tag: manifest for tag, manifest in named if manifest is not None}
+
+
+def list_images(client: RegistryClient, repository: Repository) -> tuple[Stored, ...]:
+    """Everything that a tag names, newest first, then what has no time. A repository that is not there is empty."""
+    named = tagged(client, repository)
+    tags: dict[Digest, list[str]] = defaultdict(list)
+    for tag, manifest in named.items():
+        tags[manifest.descriptor.digest].append(tag)
+    unique = {manifest.descriptor.digest: manifest for manifest in named.values()}
+
+    def describe(manifest: Manifest) -> Stored:
+        return _describe(client, repository, manifest, tuple(sorted(tags[manifest.descriptor.digest])))
+
+    images = in_parallel(describe, list(unique.values()), client.api.options.parallel)
+    return tuple(sorted(images, key=_newest_first))
+
+
+def inspect_image(client: RegistryClient, name: ImageName) -> Stored:
+    """One image; its tags are the one it was asked by. Raises RegistryMissing when it is not there."""
+    manifest = client.manifest(name)
+    return _describe(client, name.repository, manifest, (name.tag,) if name.tag else ())
+
+
+def shared(images: Iterable[Stored]) -> dict[Digest, int]:
+    """For each blob that several of these images have: how many have it."""
+    count: dict[Digest, int] = defaultdict(int)
+    for image in images:
+        for digest in {blob.digest for blob in image.blobs}:
+            count[digest] += 1
+    return {digest: number for digest, number in count.items() if number > 1}
+
+
+def _describe(client: RegistryClient, repository: Repository, manifest: Manifest, tags: tuple[str, ...]) -> Stored:
+    entries = manifest.manifests[:_MOST_MANIFESTS]
+    parts = [client.manifest(ImageReference(repository, entry.digest)) for entry in entries]
+    images = [one for one in (manifest, *parts) if one.config and one.config.media_type in IMAGE_CONFIGS]
+    configs = [_config(client, repository, one) for one in images]
+    reference = ImageReference(repository, manifest.descriptor.digest)
+    attached = Referrers(client.api, client.manifests).list(reference)
+    everything = [manifest, *parts]
+    return Stored(
+        reference=reference,
+        tags=tags,
+        platforms=tuple(dict.fromkeys(config.platform for config in configs)),
+        spec_digest=_spec_digest(configs),
+        created=_latest([config.created for config in configs], attached),
+        parts=tuple(part.descriptor.digest for part in parts),
+        blobs=_unique([blob for one in everything for blob in (*one.layers, *((one.config,) if one.config else ()))]),
+        attached=attached,
+    )
+
+
+def _config(client: RegistryClient, repository: Repository, manifest: Manifest) -> ImageConfig:
+    assert manifest.config is not None  # noqa: S101 - for mypy; the caller has looked
+    body = client.blob(repository, manifest.config)
+    return decode_config(body, f"the configuration of {repository}@{manifest.config.digest}")
+
+
+def _spec_digest(configs: Sequence[ImageConfig]) -> Digest | None:
+    """What all the platforms say; an index whose images were built from different specs is not ours."""
+    said = {dict(config.labels).get(SPEC_DIGEST, "") for config in configs}
+    try:
+        return Digest.parse(said.pop()) if len(said) == 1 else None
+    except InvalidName:
+        return None
+
+
+def _latest(created: Sequence[str], attached: Sequence[Descriptor]) -> datetime | None:
+    said = [*created, *(dict(one.annotations).get(CREATED, "") for one in attached)]
+    known = [moment for moment in map(parse_moment, said) if moment is not None and moment >= _EARLIEST]
+    return max(known, default=None)
+
+
+def parse_moment(text: str) -> datetime | None:
+    """RFC 3339, with any number of digits after the second; None for anything else."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", text.strip(), re.IGNORECASE)
+    if match is None:
+        return None
+    offset = "+00:00" if match[2] in "Zz" else match[2]
+    try:
+        return datetime.fromisoformat(f"{match[1]}{offset}")
+    except ValueError:
+        return None
+
+
+def _unique(blobs: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+    return tuple({blob.digest: blob for blob in blobs}.values())
+
+
+def _newest_first(image: Stored) -> tuple[float, str]:
+    return (-image.created.timestamp() if image.created else 0.0, str(image.reference))

@@ -1,0 +1,110 @@
+"""What is attached to an image (OCI distribution-spec 1.1, "Listing Referrers", "Referrers tag schema")."""
+
+from __future__ import annotations
+
+import time
+
+from flyte_build.registry.api import Api
+from flyte_build.registry.descriptors import OCI_INDEX, OCI_MANIFEST, Descriptor
+from flyte_build.registry.documents import Manifest, decode_manifest
+from flyte_build.registry.encode import extend_index
+from flyte_build.registry.errors import InvalidInput, RegistryUnavailable
+from flyte_build.registry.failures import is_page
+from flyte_build.registry.manifests import Manifests
+from flyte_build.registry.names import ImageName, ImageReference
+from flyte_build.registry.verify import MANIFEST_LIMIT, bounded, digest_of
+from flyte_build.registry.wire import Request
+
+# Registries answer these for a route that they do not have.
+_UNKNOWN_ROUTE = frozenset({400, 404, 405, 501})
+_FALLBACK_ATTEMPTS = 5
+
+
+def fallback_tag(reference: ImageReference) -> str:
+    """The tag under which a registry without the referrers API keeps the list: `sha256-<64 hex>`."""
+    return f"{reference.digest.algorithm}-{reference.digest.hex}"[:128]
+
+
+class Referrers:
+    """Lists what refers to an image, and attaches to it, also where the registry knows nothing of that."""
+
+    def __init__(self, api: Api, manifests: Manifests) -> None:
+        self._api = api
+        self._manifests = manifests
+
+    def list(self, reference: ImageReference, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """Everything attached to the image, of one type unless that is empty; sorted by digest.
+
+        An image that is not there has nothing attached to it.
+        """
+        found = self._by_api(reference)
+        if found is None:
+            index = self._manifests.find(ImageName(reference.repository, fallback_tag(reference)))
+            found = index.manifests if index is not None and index.is_index else ()
+        unique = {one.digest: one for one in found if not artifact_type or one.artifact_type == artifact_type}
+        return tuple(unique[digest] for digest in sorted(unique))
+
+    def attach(self, reference: ImageReference, body: bytes) -> ImageReference:
+        """Stores a manifest whose `subject` is the image, and sees to it that it is listed. Safe to repeat.
+
+        Its blobs must be there. Raises InvalidInput when its subject is another one, RegistryUnavailable when others
+        keep changing the list of a registry without the referrers API.
+        """
+        manifest = decode_manifest(body, OCI_MANIFEST, digest_of(body), "the manifest to attach")
+        if manifest.subject is None or manifest.subject.digest != reference.digest:
+            raise InvalidInput(f"the manifest to attach is not about {reference}")
+        put = self._manifests.put(reference.repository, body, manifest.descriptor.media_type)
+        if put.subject != str(reference.digest):
+            self._list_by_tag(reference, _described(manifest))
+        return put.reference
+
+    def _by_api(self, reference: ImageReference) -> tuple[Descriptor, ...] | None:
+        """None where the registry has no such API."""
+        repository = reference.repository
+        subject = f"what refers to {reference}"
+        request = Request(
+            method="GET",
+            url=f"/v2/{repository.path}/referrers/{reference.digest}",
+            headers=(("accept", OCI_INDEX),),
+            read=bounded(MANIFEST_LIMIT, subject),
+        )
+        first = self._api.send(repository, request)
+        if first.status in _UNKNOWN_ROUTE or (first.status == 200 and is_page(first)):
+            return None
+        if first.status != 200:
+            raise self._api.refusal(f"cannot list {subject}", repository, first)
+        found: list[Descriptor] = []
+        for page in self._api.pages(repository, request, f"cannot list {subject}", first):
+            index = decode_manifest(page.body, OCI_INDEX, digest_of(page.body), subject)
+            found.extend(index.manifests)
+        return tuple(found)
+
+    def _list_by_tag(self, reference: ImageReference, entry: Descriptor) -> None:
+        """Reads, adds, writes, and looks whether it lasted: a registry has no way to do that in one."""
+        name = ImageName(reference.repository, fallback_tag(reference))
+        for attempt in range(_FALLBACK_ATTEMPTS):
+            current = self._manifests.find(name)
+            if current is not None and any(one.digest == entry.digest for one in current.manifests):
+                return
+            body = extend_index(current.body if current is not None and current.is_index else b"", entry)
+            self._manifests.put(reference.repository, body, OCI_INDEX, fallback_tag(reference))
+            # Somebody who read before we wrote overwrites us a moment later.
+            time.sleep(self._api.options.backoff * attempt)
+        if self._listed(name, entry):
+            return
+        raise RegistryUnavailable(f"cannot attach to {reference}: others keep changing what is attached to it")
+
+    def _listed(self, name: ImageName, entry: Descriptor) -> bool:
+        current = self._manifests.find(name)
+        return current is not None and any(one.digest == entry.digest for one in current.manifests)
+
+
+def _described(manifest: Manifest) -> Descriptor:
+    """How an index lists it: its type is its own, or else its configuration's."""
+    return Descriptor(
+        media_type=manifest.descriptor.media_type,
+        digest=manifest.descriptor.digest,
+        size=manifest.descriptor.size,
+        artifact_type=manifest.artifact_type or (manifest.config.media_type if manifest.config else ""),
+        annotations=manifest.annotations,
+    )

@@ -1,0 +1,3 @@
+FROM registry.test/base@sha256:c32a62ba72787f11a63f2f2a7d5e325dd8d2d5a66247022302b016fe7d6a0903
+USER root
+LABEL build.flyte.spec-digest="sha256:0f8b93818b6038472db56ba8f6cca7e04f90f39e0290ef86105d9be3ed9107f4" build.flyte.recipe="1"

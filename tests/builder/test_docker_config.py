@@ -1,0 +1,117 @@
+"""The private Docker configuration of a build."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from flyte_build.builder.buildx.docker_config import merged, private_config
+from flyte_build.registry.docker_config import DockerConfig
+from flyte_build.registry.identity import Credentials
+from flyte_build.registry.names import Registry
+
+GHCR = Registry.parse("ghcr.io")
+ALICE = Credentials(source="a test", username="alice", password="secret word")
+
+
+def test_ours_replace_the_users_for_the_same_registry_only() -> None:
+    own = {"auths": {"https://ghcr.io": {"auth": "b2xk"}, "quay.io": {"auth": "a2VlcA=="}}, "proxies": {"default": {}}}
+    document = merged(own, {GHCR: ALICE})
+    auth = base64.b64encode(b"alice:secret word").decode()
+    assert document["auths"] == {"quay.io": {"auth": "a2VlcA=="}, "ghcr.io": {"auth": auth}}
+    assert document["proxies"] == {"default": {}}
+
+
+def test_a_credential_store_keeps_serving_the_others_and_never_hides_ours() -> None:
+    own = {"auths": {"ghcr.io": {}, "quay.io": {}}, "credsStore": "desktop", "credHelpers": {"gcr.io": "gcloud"}}
+    document = merged(own, {GHCR: ALICE})
+    assert "credsStore" not in document
+    assert document["credHelpers"] == {"quay.io": "desktop", "gcr.io": "gcloud"}
+
+
+def test_docker_hub_is_written_under_the_key_that_docker_reads() -> None:
+    document = merged({}, {Registry.parse("docker.io"): ALICE})
+    assert document["auths"] == {
+        "https://index.docker.io/v1/": {"auth": base64.b64encode(b"alice:secret word").decode()}
+    }
+
+
+def test_an_identity_token_is_handed_on_as_one() -> None:
+    token = Credentials(source="a test", identity_token="tok")
+    entry = merged({}, {GHCR: token})["auths"]
+    assert isinstance(entry, dict)
+    assert entry["ghcr.io"]["identitytoken"] == "tok"
+
+
+def test_the_folder_is_private_keeps_contexts_and_is_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    (own / "contexts").mkdir(parents=True)
+    (own / "config.json").write_text('{"currentContext": "remote"}', encoding="utf-8")
+    monkeypatch.setenv("DOCKER_CONFIG", str(own))
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BUILDX_CONFIG", raising=False)
+    with private_config({GHCR: ALICE}) as environment:
+        folder = Path(environment["DOCKER_CONFIG"])
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
+        assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["currentContext"] == "remote"
+        assert (folder / "contexts").resolve() == (own / "contexts").resolve()
+        assert environment["BUILDX_CONFIG"] == str(own / "buildx")
+    assert not folder.exists()
+    assert (own / "config.json").read_text(encoding="utf-8") == '{"currentContext": "remote"}'
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    left = tmp_path / "docker" / f"{child}-0123"
+    left.mkdir(parents=True)
+    ours = tmp_path / "docker" / f"{os.getpid()}-4567"
+    ours.mkdir()
+    with private_config({}):
+        assert not left.exists()
+        assert ours.exists()
+
+
+class Renewing:
+    """Gives another password each time, long before the last is over."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def for_registry(self, registry: Registry) -> Credentials:
+        self.given += 1
+        return Credentials(source="x", username="AWS", password=f"pw{self.given}", expires_at=time.time() + 1)
+
+
+@pytest.mark.parametrize("host", ["ghcr.io", "docker.io", "127.0.0.1:5000"])
+def test_what_expires_is_handed_over_when_it_is_asked_for(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry.parse(host)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path / "a cache"))
+    first = Credentials(source="x", username="AWS", password="pw0", expires_at=time.time() + 1)
+    with private_config({registry: first}, Renewing(), period=0.01) as environment:
+        folder = Path(environment["DOCKER_CONFIG"])
+        assert {file.stat().st_mode & 0o077 for file in folder.iterdir()} == {0}
+        # Read as Docker reads it: the product's own reader of configurations is one.
+        seen: set[str] = set()
+        end = time.monotonic() + 30
+        while len(seen) < 3 and time.monotonic() < end:
+            found = DockerConfig(environment).for_registry(registry)
+            assert found is not None
+            seen.add(found.password)
+    assert len(seen) >= 3
+    assert not folder.exists()

@@ -1,0 +1,37 @@
+"""Real parts for every test that is marked `real`: where they are, as `tests/parts/parts env` prints it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A running engine is `DOCKER_HOST`; `registry` is host:port, `base` an image there with `python` (X.Y)."""
+
+    registry: str
+    base: str
+    python: str
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    """The real parts. Their absence is a failure, not a skip."""
+    names = ("FLYTE_BUILD_TEST_REGISTRY", "FLYTE_BUILD_TEST_BASE", "FLYTE_BUILD_TEST_BASE_PYTHON")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        pytest.fail(
+            f'{", ".join(missing)} not set: run `make test`, or `make parts` and eval "$(tests/parts/parts env)"'
+        )
+    registry, base, python = (os.environ[name] for name in names)
+    return Parts(registry=registry, base=base, python=python)
+
+
+@pytest.fixture
+def fresh_name() -> str:
+    """A name that no other test and no earlier run has used."""
+    return f"t{uuid.uuid4().hex[:12]}"

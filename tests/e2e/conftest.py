@@ -1,0 +1,104 @@
+"""The product as its users have it: the installed commands, the unmodified SDK, a served endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.conftest import Parts
+
+from flyte_build.builder.uv import cache_folder
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*argv: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300) -> Done:
+    """Run a command of the environment under test; no traceback may ever reach its user."""
+    command = [str(part) for part in argv]
+    command[0] = str(BIN / command[0]) if (BIN / command[0]).exists() else command[0]
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | {"FLYTE_BUILD_CACHE": str(cache_folder())} | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@pytest.fixture
+def where(parts: Parts, fresh_name: str) -> str:
+    """A registry path of this test's own."""
+    return f"{parts.registry}/{fresh_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A served endpoint: its URL, its state folder, and where it pushes what names no registry."""
+
+    url: str
+    state: Path
+    registry: str
+
+    def program(self, folder: Path, *argv: str, timeout: float = 300) -> Done:
+        """Run a Python program of the user's in `folder`, with Flyte's configuration pointing here."""
+        config = folder / "config.yaml"
+        lines = ["admin:", f"  endpoint: {self.url}", "  insecure: true", "image:", "  builder: remote"]
+        lines += ["task:", "  project: flytesnacks", "  domain: development"]
+        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        home = folder / "home"
+        home.mkdir(exist_ok=True)
+        env = {"FLYTECTL_CONFIG": str(config), "HOME": str(home), "PYTHONPATH": "", "COLUMNS": "200"}
+        return run("python", *argv, cwd=folder, env=env, timeout=timeout)
+
+    def page(self, url: str) -> str:
+        """The text of a page of the endpoint's."""
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return str(response.read().decode())
+
+
+@pytest.fixture(scope="module")
+def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """`flyte-build serve` as a process of its own, on a port of its own."""
+    state = tmp_path_factory.mktemp("service") / "state"
+    registry = f"{parts.registry}/service-{uuid.uuid4().hex[:8]}"
+    log = state.parent / "serve.log"
+    argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(argv, stderr=sink, stdin=subprocess.DEVNULL)
+    try:
+        yield Service(url=_wait_for(state / "endpoint.json", process, log), state=state, registry=registry)
+    finally:
+        process.terminate()
+        code = process.wait(timeout=60)
+    assert code == 0, log.read_text(encoding="utf-8")
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> str:
+    while not ready.exists():
+        if process.poll() is not None:
+            pytest.fail(f"the endpoint did not start: {log.read_text(encoding='utf-8')}")
+        time.sleep(0.05)
+    return str(json.loads(ready.read_text(encoding="utf-8"))["url"])

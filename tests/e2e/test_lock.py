@@ -1,0 +1,51 @@
+"""`--update` and `--locked` on real parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import Parts
+from tests.e2e.conftest import run
+from tests.e2e.test_image import spec_file
+
+pytestmark = pytest.mark.real
+
+
+def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, parts: Parts, where: str) -> None:
+    file = spec_file(tmp_path, parts, 'pip = ["six<1.17"]', 'pip = ["python-dateutil"]')
+    without = run("flyte-build", "image", file, "--registry", where, "--locked")
+    assert without.code == 1
+    assert "there is no flyte-build.lock" in without.err
+    assert "--update" in without.err
+
+    made = run("flyte-build", "image", file, "--registry", where, "--update", "--json")
+    assert made.code == 0, made.err
+    image = json.loads(made.out)["images"][0]
+    lock = (tmp_path / "flyte-build.lock").read_text(encoding="utf-8")
+    assert "six==1.16.0 --hash=sha256:" in lock
+    assert "python-dateutil==" in lock
+    assert "digest = " in lock
+    script = "import six, dateutil; print(six.__version__)"
+    assert run("docker", "run", "--rm", image["pinned"], "python", "-c", script).out.strip() == "1.16.0"
+
+    again = run("flyte-build", "image", file, "--registry", where, "--locked", "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["images"][0]["pinned"] == image["pinned"]
+    assert json.loads(again.out)["images"][0]["status"] == "exists"
+
+    spec_file(tmp_path, parts, 'pip = ["six<1.17"]', 'pip = ["python-dateutil", "idna"]')
+    stale = run("flyte-build", "image", file, "--registry", where, "--locked")
+    assert stale.code == 1
+    assert "has no versions for this request of packages" in stale.err
+    assert (tmp_path / "flyte-build.lock").read_text(encoding="utf-8") == lock
+
+
+def test_a_package_that_does_not_exist_leaves_the_lock_as_it_was(tmp_path: Path, parts: Parts, where: str) -> None:
+    file = spec_file(tmp_path, parts, 'pip = ["flyte-build-no-such-package"]')
+    done = run("flyte-build", "image", file, "--registry", where, "--update")
+    assert done.code == 1
+    assert "cannot be resolved" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "flyte-build.lock").exists()

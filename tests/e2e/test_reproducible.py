@@ -1,0 +1,49 @@
+"""The same spec built twice without any cache is the same image, to the byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import Parts
+from tests.e2e.conftest import run
+from tests.e2e.test_image import spec_file
+
+pytestmark = pytest.mark.real
+
+
+def test_two_builds_without_cache_have_one_digest(tmp_path: Path, parts: Parts, where: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("print(1)\n", encoding="utf-8")
+    file = spec_file(
+        tmp_path,
+        parts,
+        'apt = ["tree"]',
+        'pip = ["six==1.16.0", "idna==3.10"]',
+        'commands = ["date > /dev/null; mkdir -p /made/here && echo text > /made/here/file"]',
+        'copy = "src"\nto = "/app"',
+        'env = { B = "2", A = "1" }',
+        'workdir = "/app/new"',
+        'user = "nobody"',
+    )
+    digests = []
+    for place in ("one", "two"):
+        done = run(
+            "flyte-build", "image", file, "--registry", f"{where}/{place}", "--no-cache", "--reproducible", "--json"
+        )
+        assert done.code == 0, done.err
+        digests.append(json.loads(done.out)["images"][0]["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_gzip_layers_are_for_older_engines(tmp_path: Path, parts: Parts, where: str) -> None:
+    for compression in ("zstd", "gzip"):
+        # Layers of their own: what an engine has in one form it pushes in that form.
+        file = spec_file(tmp_path, parts, f'commands = ["echo text > /file # {where} {compression}"]')
+        place = f"{where}/{compression}"
+        done = run("flyte-build", "image", file, "--registry", place, "--compression", compression)
+        assert done.code == 0, done.err
+        manifest = json.loads(run("crane", "manifest", done.out.strip()).out)
+        assert manifest["layers"][-1]["mediaType"].endswith(f"tar+{compression}")
+        assert run("docker", "run", "--rm", done.out.strip(), "cat", "/file").out == "text\n"

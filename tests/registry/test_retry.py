@@ -1,0 +1,101 @@
+"""Retries are bounded, and wait as long as they are told to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from email.utils import formatdate
+
+import pytest
+
+from flyte_build.registry.errors import RegistryError, RegistryUnavailable, RegistryUntrusted
+from flyte_build.registry.options import RegistryOptions
+from flyte_build.registry.retry import Retrying, retry_after
+from flyte_build.registry.wire import Request, Response
+
+GET = Request(method="GET", url="http://localhost/")
+DOWN = RegistryUnavailable("down")
+
+
+def says(status: int, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status=status, headers=named, body=b"", url=GET.url)
+
+
+class Recorded:
+    """A transport that plays outcomes, and a clock that only sleeping moves."""
+
+    def __init__(self, outcomes: Sequence[Response | RegistryError]) -> None:
+        self.outcomes = list(outcomes)
+        self.slept: list[float] = []
+
+    def send(self, request: Request) -> Response:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, RegistryError):
+            raise outcome
+        return outcome
+
+    def retrying(self, options: RegistryOptions) -> Retrying:
+        return Retrying(self, options, sleep=self.slept.append, clock=lambda: sum(self.slept))
+
+
+OPTIONS = RegistryOptions(attempts=4, backoff=1.0, patience=20.0)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "slept", "last"),
+    [
+        pytest.param([says(200)], [], 200, id="an answer needs no other"),
+        pytest.param([says(404)], [], 404, id="missing is an answer"),
+        pytest.param([says(403)], [], 403, id="denied is an answer"),
+        pytest.param([says(503), says(200)], [1], 200, id="one bad answer is forgotten"),
+        pytest.param([DOWN, DOWN, says(200)], [1, 2], 200, id="so are broken connections"),
+        pytest.param([says(500), says(502), says(504), says(429)], [1, 2, 4], 429, id="four attempts, then it stands"),
+        pytest.param([says(429, retry_after="7"), says(200)], [7], 200, id="Retry-After is honoured"),
+        pytest.param([says(429, retry_after="0"), says(200)], [1], 200, id="but never below the backoff"),
+        pytest.param([says(429, retry_after="21")], [], 429, id="and not beyond our patience"),
+        pytest.param([says(429, retry_after="soon"), says(200)], [1], 200, id="nonsense is not"),
+        pytest.param(
+            [says(429, retry_after="15"), says(429, retry_after="15")], [15], 429, id="patience is for all attempts"
+        ),
+    ],
+)
+def test_attempts(outcomes: list[Response | RegistryError], slept: list[float], last: int) -> None:
+    recorded = Recorded(outcomes)
+    assert recorded.retrying(OPTIONS).send(GET).status == last
+    assert (recorded.slept, recorded.outcomes) == (slept, [])
+
+
+def test_the_last_error_is_raised() -> None:
+    recorded = Recorded([DOWN] * 4)
+    with pytest.raises(RegistryUnavailable, match="down"):
+        recorded.retrying(OPTIONS).send(GET)
+    assert recorded.slept == [1, 2, 4]
+
+
+def test_an_error_that_stays_is_raised_at_once() -> None:
+    recorded = Recorded([RegistryUntrusted("bad certificate"), says(200)])
+    with pytest.raises(RegistryUntrusted):
+        recorded.retrying(OPTIONS).send(GET)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_what_has_an_effect_is_sent_once(method: str) -> None:
+    recorded = Recorded([says(503), says(200)])
+    assert recorded.retrying(OPTIONS).send(Request(method=method, url=GET.url)).status == 503
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        (" 5 ", 5.0),
+        (formatdate(1_000_030, usegmt=True), 30.0),
+        (formatdate(999_000, usegmt=True), 0.0),
+        ("", None),
+        ("-1", None),
+        ("next week", None),
+        ("9" * 400, 999_999_999.0),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(header: str, seconds: float | None) -> None:
+    assert retry_after(header, 1_000_000.0) == seconds

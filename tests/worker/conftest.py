@@ -1,0 +1,124 @@
+"""A whole service on a free port, with a double that builds; and its parts without one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
+from flyte_build.worker.database.bell import Bell
+from flyte_build.worker.database.engine import Database
+from flyte_build.worker.runs.actions import Actions
+from flyte_build.worker.serve import ServeSettings, serve
+
+REFERENCE = f"127.0.0.1:5000/demo/image@sha256:{'a' * 64}"
+
+
+class Clock:
+    """A clock that stands still until it is told to move."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Building:
+    """A builder of nothing: writes its lines, then does what the test says (`act`), or succeeds."""
+
+    lines: tuple[str, ...] = ("resolving", "pushing")
+    act: Callable[[BuildRequest, threading.Event], None] = lambda request, cancelled: None
+    requests: list[BuildRequest] = field(default_factory=list)
+    contexts: list[bytes] = field(default_factory=list)
+
+    def __call__(self, request: BuildRequest, log: Callable[[str], None], cancelled: threading.Event) -> BuildOutcome:
+        self.requests.append(request)
+        self.contexts.append(request.context.read_bytes() if request.context else b"")
+        for line in self.lines:
+            log(line)
+        self.act(request, cancelled)
+        return BuildOutcome(reference=REFERENCE, spec_digest=f"sha256:{'b' * 64}", status="built", seconds=0.1)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that listens."""
+
+    url: str
+    state: Path
+    building: Building
+    stop: Callable[[], None]
+
+
+@pytest.fixture
+def building() -> Building:
+    return Building()
+
+
+@pytest.fixture
+def serving(tmp_path: Path, building: Building) -> Iterator[Callable[..., Served]]:
+    """Starts services on free ports; all are stopped at the end."""
+    running: list[tuple[threading.Thread, threading.Event]] = []
+
+    def start(state: Path = tmp_path / "state", **settings: object) -> Served:
+        stop, ready, urls = threading.Event(), threading.Event(), list[str]()
+
+        def listening(url: str) -> None:
+            urls.append(url)
+            ready.set()
+
+        def run() -> None:
+            serve(ServeSettings(port=0, state=state, **settings), building, stop=stop, ready=listening)  # type: ignore[arg-type]
+
+        thread = threading.Thread(target=run, name="served")
+        thread.start()
+        running.append((thread, stop))
+        assert ready.wait(20), "the service did not start"
+
+        def end() -> None:
+            stop.set()
+            thread.join(30)
+            assert not thread.is_alive(), "the service did not stop"
+
+        return Served(urls[0], state, building, end)
+
+    yield start
+    for thread, stop in running:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive(), "the service did not stop"
+
+
+@pytest.fixture
+def served(serving: Callable[..., Served]) -> Served:
+    return serving()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database.create()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def builds(database: Database, clock: Clock) -> Builds:
+    return Builds(database, Bell(), clock, lease_seconds=30)
+
+
+@pytest.fixture
+def actions(database: Database, clock: Clock) -> Actions:
+    return Actions(database, Bell(), clock)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.worker.conftest import Building, Clock
+from tests.worker.make import NAME, new_action, new_build
+
+from flyte_build.registry.errors import BuildCancelled, BuildFailed, RegistryUnavailable
+from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.request import BuildRequest
+from flyte_build.worker.builds.values import Build, NewBuild
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.endpoint.parts import build_log
+from flyte_build.worker.queue import Doorbell, EmbeddedWorker
+from flyte_build.worker.runs.actions import Actions
+from flyte_build.worker.runs.phases import Phase
+from flyte_build.worker.stores.keys import ObjectKey
+from flyte_build.worker.stores.local import LocalStore
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> LocalStore:
+    store = LocalStore(tmp_path / "store", base_url=lambda: "", clock=clock)
+    store.open()
+    return store
+
+
+@pytest.fixture
+def asked(store: LocalStore) -> NewBuild:
+    """A request whose spec and context are in the store."""
+    spec, context = (ObjectKey.upload("p", "development", place, "x") for place in ("spec", "context"))
+    store.write(spec, b"spec")
+    store.write(context, b"context")
+    return new_build(
+        spec_object=str(spec),
+        spec_sha256=hashlib.sha256(b"spec").hexdigest(),
+        context_object=str(context),
+        context_sha256=hashlib.sha256(b"context").hexdigest(),
+    )
+
+
+@pytest.fixture
+def worker(tmp_path: Path, builds: Builds, store: LocalStore, building: Building) -> Iterator[BuildWorker]:
+    options = WorkerOptions(owner="w1", slots=2, scratch=tmp_path / "scratch", poll_seconds=0.05)
+    options.scratch.mkdir()
+    worker = BuildWorker(builds, store, building, partial(build_log, tmp_path / "logs"), options)
+    yield worker
+    assert worker.stop(10)
+    assert not list(options.scratch.iterdir()), "a build left files behind"
+
+
+def the_end(builds: Builds, build_id: str) -> Build:
+    build = builds.get(build_id)
+    assert build is not None
+    return build
+
+
+def test_a_build_gets_what_was_uploaded_and_its_log_is_kept(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, tmp_path: Path
+) -> None:
+    building.lines = ("step \x1b[1m1\x1b[0m", "step 2")
+    _, build = builds.submit(asked, new_action())
+    assert worker.take(build.id)
+    assert not worker.take(build.id), "it is built once"
+    assert (building.requests[0].spec, building.contexts) == (b"spec", [b"context"])
+    assert building.requests[0].target == "demo:1"
+    assert build_log(tmp_path / "logs", build.id).tail(1000) == "step 1\nstep 2\n"
+    assert the_end(builds, build.id).state == "succeeded"
+
+
+def raising(error: Exception) -> Callable[[BuildRequest, threading.Event], None]:
+    def act(request: BuildRequest, cancelled: threading.Event) -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(
+            BuildFailed("it failed", step="RUN x", log=("a", "b\x1b[1m"), hint="fix x"),
+            ("it failed; fix x", "RUN x", "a\nb"),
+            id="a failing step, with its lines",
+        ),
+        pytest.param(
+            BuildFailed("it failed"), ("it failed", "", "resolving\npushing"), id="a failing step without lines"
+        ),
+        pytest.param(RegistryUnavailable("it is down"), ("it is down", "", ""), id="a registry that is down"),
+        pytest.param(ZeroDivisionError("secret"), ("the builder broke: ZeroDivisionError", "", ""), id="a bug"),
+    ],
+)
+def test_a_build_fails_with_one_sentence_for(
+    worker: BuildWorker,
+    builds: Builds,
+    asked: NewBuild,
+    building: Building,
+    error: Exception,
+    told: tuple[str, str, str],
+) -> None:
+    building.act = raising(error)
+    _, build = builds.submit(asked, new_action())
+    worker.take(build.id)
+    ended = the_end(builds, build.id)
+    assert ended.state == "failed"
+    assert (ended.error, ended.step, ended.error_log) == told
+
+
+def test_content_that_is_not_what_was_asked_is_not_built(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, store: LocalStore
+) -> None:
+    _, build = builds.submit(asked, new_action())
+    store.local_path(ObjectKey.parse(asked.context_object)).write_bytes(b"something else")
+    worker.take(build.id)
+    assert building.requests == []
+    assert "not what was asked" in the_end(builds, build.id).error
+
+
+def test_a_worker_finds_builds_that_nobody_told_it_of(worker: BuildWorker, builds: Builds, asked: NewBuild) -> None:
+    worker.start()
+    _, build = builds.submit(asked, new_action())
+    until(lambda: the_end(builds, build.id).state == "succeeded")
+
+
+def wait_for_cancel(request: BuildRequest, cancelled: threading.Event) -> None:
+    assert cancelled.wait(10)
+    raise BuildCancelled("stopped")
+
+
+def test_a_worker_that_stops_puts_its_build_back(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building
+) -> None:
+    building.act = wait_for_cancel
+    worker.start()
+    _, build = builds.submit(asked, new_action())
+    until(lambda: building.requests)
+    assert worker.stop(10)
+    ended = the_end(builds, build.id)
+    assert (ended.state, ended.attempts) == ("queued", 0)
+
+
+def test_an_aborted_run_stops_its_build(
+    worker: BuildWorker, builds: Builds, actions: Actions, asked: NewBuild, building: Building
+) -> None:
+    building.act = wait_for_cancel
+    worker.start()
+    action, build = builds.submit(asked, new_action())
+    until(lambda: building.requests)
+    assert actions.abort(action, "not needed")
+    builds.leave(build.id)
+    until(lambda: the_end(builds, build.id).state == "cancelled")
+    ended = actions.get(NAME)
+    assert ended is not None
+    assert (ended.phase, ended.abort_reason) == (Phase.ABORTED, "not needed")
+
+
+def test_a_worker_that_lost_its_lease_stops_and_says_nothing(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, clock: Clock
+) -> None:
+    building.act = wait_for_cancel
+    _, build = builds.submit(asked, new_action())
+    taking = threading.Thread(target=worker.take, args=(build.id,))
+    taking.start()
+    until(lambda: building.requests)
+    clock.now += 31
+    builds.expire()
+    other = builds.claim("other", build.id)
+    taking.join(10)
+    assert not taking.is_alive()
+    assert other is not None
+    assert the_end(builds, build.id).owner == "other"
+
+
+def test_no_more_builds_run_at_once_than_there_are_slots(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building
+) -> None:
+    free, together = threading.Event(), []
+
+    def act(request: BuildRequest, cancelled: threading.Event) -> None:
+        together.append(len(building.requests))
+        free.wait(10)
+
+    building.act = act
+    worker.start()
+    for number in range(5):
+        builds.submit(new_build(**{**_fields(asked), "target": f"demo:{number}"}), new_action(f"r{number}"))
+    until(lambda: len(building.requests) == 2)
+    time.sleep(0.3)
+    assert len(building.requests) == 2
+    free.set()
+    until(lambda: len(building.requests) == 5)
+    assert max(together) <= 5
+
+
+def _fields(asked: NewBuild) -> dict[str, object]:
+    return {name: getattr(asked, name) for name in ("spec_object", "spec_sha256", "context_object", "context_sha256")}
+
+
+def test_the_doorbell_brings_a_build_to_a_worker_and_garbage_does_no_harm() -> None:
+    doorbell, taken = Doorbell(), list[str]()
+
+    def take(build_id: str) -> bool:
+        taken.append(build_id)
+        return True
+
+    doorbell.answer(take)
+    worker = EmbeddedWorker(doorbell, 2)
+    worker.start()
+    try:
+        doorbell.app.send_task("flyte_build.unknown", args=[1])
+        doorbell.ring("b1")
+        until(lambda: "b1" in taken)
+    finally:
+        assert worker.stop(10)
+    assert [thread.name for thread in threading.enumerate() if "celery" in thread.name] == []
+
+
+def test_a_broker_that_is_down_is_no_error() -> None:
+    Doorbell("amqp://127.0.0.1:1//").ring("b1")

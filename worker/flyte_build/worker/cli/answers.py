@@ -1,0 +1,60 @@
+"""What `flyte-build image` says of its images: references or a document on stdout, sentences on stderr."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from flyte_build.worker.drivers import image as driver
+
+_WORDS = {"built": "built", "exists": "exists already", "missing": "missing", "planned": "planned"}
+
+
+def begin(planned: driver.Planned, *, mode: str) -> None:
+    """Say which image the progress that follows is about."""
+    if mode == "json":
+        click.echo(json.dumps({"event": "ImageStarted", "image": planned.spec.name}), err=True)
+    elif mode != "quiet":
+        click.echo(f"image {planned.spec.name}", err=True)
+
+
+def end(outcome: driver.Outcome, *, mode: str, output: str) -> None:
+    """Say what became of an image, and what the user should know although it went well."""
+    name = outcome.planned.spec.name
+    if mode == "json":
+        event = {"event": "ImageEnded", "image": name, "status": outcome.status, "notes": list(outcome.notes)}
+        click.echo(json.dumps(event), err=True)
+        return
+    if mode != "quiet":
+        seconds = f" in {outcome.built.seconds:.1f}s" if outcome.built and outcome.status == "built" else ""
+        where = {"load": ", loaded into the local engine", "none": ", kept nowhere"}.get(output, "")
+        click.echo(f"image {name}: {_WORDS[outcome.status]}{seconds}{where}", err=True)
+    for note in outcome.notes:
+        click.echo(f"  note: {note}", err=True)
+
+
+def answer(outcomes: list[driver.Outcome], *, as_json: bool, output: str) -> None:
+    """Print the answer: pinned references (names of what is missing or only loaded), or one document."""
+    if as_json:
+        click.echo(json.dumps({"version": 1, "images": [_document(outcome) for outcome in outcomes]}))
+        return
+    for outcome in outcomes:
+        pinned = outcome.built.reference if outcome.built else None
+        if pinned is not None or output != "none":
+            click.echo(str(pinned or outcome.planned.target))
+
+
+def _document(outcome: driver.Outcome) -> dict[str, object]:
+    planned, built = outcome.planned, outcome.built
+    return {
+        "name": planned.spec.name,
+        "reference": str(planned.target),
+        "digest": str(built.digest) if built and built.digest else None,
+        "pinned": str(built.reference) if built and built.reference else None,
+        "spec_digest": str(planned.plan.spec_digest),
+        "status": outcome.status,
+        "platforms": [str(platform) for platform in planned.plan.platforms],
+        "engine": built.engine if built else None,
+        "seconds": round(built.seconds, 3) if built else None,
+    }

@@ -1,0 +1,135 @@
+"""The flags of `flyte-build image`, with types and in sense with each other; what is not given comes from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from flyte_build.builder import recipe
+from flyte_build.builder.engine import Compression, Output
+from flyte_build.builder.sources.find import find_specs
+from flyte_build.builder.sources.source import FoundSpec
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.names import Repository, parse_tag
+from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.wishes import wishes_of
+from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.drivers import locked
+
+_CONTRADICTIONS = (
+    ("load", "push"),
+    ("check", "dry_run"),
+    ("check", "force"),
+    ("check", "update"),
+    ("locked", "update"),
+)
+_PARSED: dict[str, Callable[[str], object]] = {
+    "tags": parse_tag,
+    "platforms": lambda text: recipe.uv_wheel(Platform.parse(text)),
+    "registry": lambda text: Repository.parse(f"{text}/image"),
+    "name": lambda text: Repository.parse(f"registry.invalid/{text}"),
+}
+
+
+class Asked:
+    """The flags, with types; what is not given comes from the settings."""
+
+    def __init__(self, flags: dict[str, object]) -> None:
+        self._flags = flags
+        self._settings = configured.load(Path.cwd())
+
+    def is_set(self, name: str) -> bool:
+        return bool(self._flags[name])
+
+    def text(self, name: str) -> str | None:
+        value = self._flags[name]
+        return value if isinstance(value, str) else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._flags[name]
+        return value if isinstance(value, tuple) else ()
+
+    def number(self, name: str) -> float | None:
+        value = self._flags[name]
+        return value if isinstance(value, float) else None
+
+    def require_sense(self) -> None:
+        """Raises click.UsageError for flags that contradict each other or that have values of no meaning."""
+        for one, other in _CONTRADICTIONS:
+            if self._given(one) and self._given(other):
+                raise click.UsageError(f"{_flag(one)} and {_flag(other)} contradict each other: give one of them")
+        for name, parse in _PARSED.items():
+            for text in self.texts(name) or ((self.text(name),) if self.text(name) else ()):
+                _parsed(name, parse, str(text))
+
+    def _given(self, name: str) -> bool:
+        context = click.get_current_context()
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+    @property
+    def mode(self) -> str:
+        """How progress looks."""
+        return self.text("mode") or "auto"
+
+    @property
+    def lock(self) -> locked.LockMode:
+        return "locked" if self.is_set("locked") else "update" if self.is_set("update") else "bases"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.texts("tags")
+
+    def specs(self) -> list[FoundSpec]:
+        found = [one for source in self.texts("sources") for one in find_specs(source)]
+        if self.text("name") and len(found) > 1:
+            names = ", ".join(one.spec.name for one in found)
+            raise click.UsageError(f"--name fits one image, and there are {len(found)}: {names}")
+        return [self._placed(one) for one in found]
+
+    def _placed(self, found: FoundSpec) -> FoundSpec:
+        spec = found.spec
+        platforms = tuple(Platform.parse(text) for text in self.texts("platforms"))
+        registry = self.text("registry") or spec.registry or self._settings.registry
+        spec = replace(
+            spec,
+            name=self.text("name") or spec.name,
+            # What goes nowhere needs no registry; `train` alone is what Docker calls docker.io/library/train.
+            registry=registry or (None if self.output == "push" else "docker.io/library"),
+            platforms=platforms or spec.platforms or self._settings.platforms,
+        )
+        return replace(found, spec=spec)
+
+    @property
+    def wishes(self) -> driver.Wishes:
+        return wishes_of(self._flags)
+
+    @property
+    def output(self) -> Output:
+        if self.is_set("load"):
+            return "load"
+        return "push" if self.is_set("push") else "none"
+
+    @property
+    def compression(self) -> Compression:
+        return "gzip" if self.text("compression") == "gzip" else "zstd"
+
+    @property
+    def builder(self) -> str | None:
+        return self.text("builder") or self._settings.builder
+
+
+def _flag(name: str) -> str:
+    return f"--{name.rstrip('s') if name in ('tags', 'platforms') else name}".replace("_", "-")
+
+
+def _parsed(name: str, parse: Callable[[str], object], text: str) -> None:
+    try:
+        parse(text)
+    except InvalidInput as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        raise click.UsageError(f"{_flag(name)} {text!r}: {error.sentence}{hint}") from error

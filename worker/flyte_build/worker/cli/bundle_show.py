@@ -1,0 +1,125 @@
+"""What `flyte-build bundle` prints: the documented document, the tree of a dry run, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flyte_build.bundler.ignore import Verdict
+    from flyte_build.bundler.manifest import Manifest
+    from flyte_build.bundler.tree import Listing
+    from flyte_build.bundler.upload import Parcel
+
+
+def parcel_document(parcel: Parcel, uri: str) -> str:
+    """The JSON document of a bundle that is where it should be."""
+    return _document(
+        kind=parcel.kind,
+        digest=str(parcel.digest),
+        archive_digest=str(parcel.archive_digest),
+        files=parcel.files,
+        bytes=parcel.size,
+        archive_bytes=parcel.archive_size,
+        uri=uri,
+    )
+
+
+def listing_document(listing: Listing) -> str:
+    """The JSON document of a bundle that was not made."""
+    return _document(
+        kind="tgz",
+        digest=str(listing.digest),
+        archive_digest=None,
+        files=listing.files,
+        bytes=listing.size,
+        archive_bytes=None,
+        uri=None,
+    )
+
+
+def _document(**fields: str | int | None) -> str:
+    return json.dumps({"version": 1, "bundle": fields})
+
+
+def parcel_line(parcel: Parcel, done: str) -> str:
+    """One line for a person: what it is, how large, and what happened to it."""
+    what = f"{parcel.files} files, {size_of(parcel.size)}" if parcel.kind == "tgz" else "a pickle"
+    return f"bundle {parcel.digest}: {what}, as {size_of(parcel.archive_size)}, {done}"
+
+
+def show_verdict(path: str, verdict: Verdict, *, as_json: bool) -> None:
+    """Print why a path is in or out."""
+    if as_json:
+        click.echo(json.dumps({"version": 1, "explain": {"path": path, "in": verdict.kept, "why": verdict.why}}))
+    else:
+        click.echo(f"{shown(path)} is {'in' if verdict.kept else 'out'}: {shown(verdict.why)}")
+
+
+def show_listing(listing: Listing, *, as_json: bool) -> None:
+    """Print what would be in a bundle."""
+    if as_json:
+        click.echo(listing_document(listing))
+        return
+    for line in _tree_lines(listing.manifest):
+        click.echo(line)
+    click.echo(f"{size_of(listing.size):>10}  {listing.files} files, {listing.digest}")
+
+
+def _tree_lines(manifest: Manifest) -> Iterable[str]:
+    """One line per folder and file: its size, and its name indented below its folder."""
+    sizes: dict[str, int] = {}
+    for entry in manifest.entries:
+        parts = entry.path.split("/")
+        for depth in range(1, len(parts)):
+            folder = "/".join(parts[:depth])
+            sizes[folder] = sizes.get(folder, 0) + entry.size
+    rows = [(tuple(folder.split("/")), size, "/") for folder, size in sizes.items()]
+    for entry in manifest.entries:
+        mark = f" -> {entry.link}" if entry.link else "*" if entry.mode == "0755" else ""
+        rows.append((tuple(entry.path.split("/")), entry.size, mark))
+    for names, size, mark in sorted(rows):
+        yield f"{size_of(size):>10}  {'  ' * (len(names) - 1)}{shown(names[-1] + mark)}"
+
+
+@contextmanager
+def transfer(total: int) -> Iterator[Callable[[int], None]]:
+    """Takes bytes that went out; draws them on a terminal, and nowhere else."""
+    lock, went = Lock(), 0
+
+    def heard(count: int) -> None:
+        nonlocal went
+        with lock:
+            went += count
+            if drawn:
+                click.echo(f"\r\x1b[Kuploading {size_of(went)} of {size_of(total)}", nl=False, err=True)
+
+    drawn = sys.stderr.isatty()
+    try:
+        yield heard
+    finally:
+        if drawn:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def size_of(count: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def shown(text: str) -> str:
+    """File names are anybody's text: no control characters reach a terminal."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)

@@ -1,0 +1,116 @@
+"""`flyte-build bundles`: what a service keeps of uploads, and making room."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.bundle_show import shown, size_of
+
+if TYPE_CHECKING:
+    from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.retention import Fate
+    from flyte_build.worker.stores.store import Store
+
+_STATE = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".flyte-build"),
+    show_default=True,
+    help="The folder that the service keeps everything in.",
+)
+_STORE = click.option("--store", "url", metavar="URL", help="Where the service keeps uploads, if not in --state.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group()
+def bundles() -> None:
+    """What a service keeps of uploads, and making room. The service may run meanwhile."""
+
+
+@bundles.command("list")
+@_STATE
+@_STORE
+@_JSON
+def list_(state: Path, url: str | None, as_json: bool) -> None:
+    """Every upload: its size, how long nobody wanted it, and whether something refers to it."""
+    from flyte_build.worker.retention import prune
+
+    with _service(state, url) as (store, database):
+        now = time.time()
+        _show(prune(store, database, now, dry_run=True), now, as_json=as_json, removed=False)
+
+
+@bundles.command("prune")
+@_STATE
+@_STORE
+@click.option("--older-than", "hours", type=float, default=24, show_default=True, help="Hours; never less than 24.")
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@_JSON
+def prune_(state: Path, url: str | None, hours: float, dry_run: bool, as_json: bool) -> None:
+    """Remove uploads that no task, run or build refers to, and that nobody wanted for a day."""
+    from flyte_build.worker.retention import prune
+
+    with _service(state, url) as (store, database):
+        now = time.time()
+        decided = prune(store, database, now, age=hours * 3600, dry_run=dry_run)
+        gone = [fate for fate in decided if not fate.kept]
+        _show(gone, now, as_json=as_json, removed=not dry_run)
+        room = size_of(sum(fate.held.size for fate in gone))
+        verb = "would be removed" if dry_run else "were removed"
+        click.echo(f"{len(gone)} of {len(decided)} uploads {verb}, {room}", err=True)
+
+
+@contextmanager
+def _service(state: Path, url: str | None) -> Iterator[tuple[Store, Database]]:
+    """The store and the database of a service, without starting it."""
+    from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.stores.choose import remote_store
+    from flyte_build.worker.stores.local import LocalStore
+
+    file = state / "flyte-build.db"
+    if not file.is_file():
+        raise InvalidInput(f"{state} holds no service's state", hint="give the --state that flyte-build serve has")
+    url = url or configured.load(Path.cwd()).store
+    database = Database(f"sqlite:///{file}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="flyte-build-store-") as folder:
+            if url:
+                store: Store = remote_store(url, Path(folder), clock=time.time)
+                store.open()
+            else:
+                # Not opened: that would take interrupted uploads away from the service that runs.
+                store = LocalStore(state / "store", base_url=str, clock=time.time)
+            yield store, database
+    finally:
+        database.close()
+
+
+def _show(fates: Iterable[Fate], now: float, *, as_json: bool, removed: bool) -> None:
+    rows = sorted(fates, key=lambda fate: -fate.held.since)
+    if as_json:
+        uploads = [
+            {
+                "key": str(fate.held.key),
+                "bytes": fate.held.size,
+                "hours": round((now - fate.held.since) / 3600, 1),
+                "kept": fate.kept,
+                "removed": removed and not fate.kept,
+                "why": fate.why,
+            }
+            for fate in rows
+        ]
+        click.echo(json.dumps({"version": 1, "uploads": uploads}))
+        return
+    for fate in rows:
+        hours = (now - fate.held.since) / 3600
+        click.echo(f"{size_of(fate.held.size):>10}  {hours:6.1f} h  {shown(str(fate.held.key))}  ({fate.why})")

@@ -1,0 +1,49 @@
+"""The group of commands. Imported by `main` only when it knows whether help will be shown."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "image": "Build images from specs, or find that they exist.",
+    "images": "Say what a repository holds, and prune it.",
+    "bundle": "Pack a source tree and upload it.",
+    "bundles": "Say what a service keeps of uploads, and prune it.",
+    "serve": "Run the endpoint with a worker inside.",
+    "doctor": "Say what is here, what is missing, and what to do.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is asked for: `image --check` must not pay for `serve`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"flyte_build.worker.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - for mypy; the table above is ours
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in _COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
+            suggestion = f"; did you mean {near[0]!r}?" if near else f"; commands: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"there is no command {name!r}{suggestion}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flyte-build", message="%(prog)s %(version)s")
+def flyte_build() -> None:
+    """Image builds and code bundles for Flyte 2."""

@@ -1,0 +1,121 @@
+"""`flyte-build doctor`: what is here, what is missing, what to do."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from flyte_build.registry.errors import FlyteBuildError
+from flyte_build.registry.names import Registry, Repository
+from flyte_build.worker import settings as configured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at. `needed` is false for what only some uses need; `what_to_do` is empty when it is fine."""
+
+    part: str
+    fine: bool
+    found: str
+    what_to_do: str = ""
+    needed: bool = True
+
+
+@click.command()
+@click.option("--registry", help="Also ask whether this registry (or host/repository) answers and may be pushed to.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def doctor(ctx: click.Context, registry: str | None, as_json: bool) -> None:
+    """Say what is here, what is missing, and what to do. Exit code 1 if something needed is missing."""
+    findings = list(_examine(registry or configured.load(Path.cwd()).registry))
+    if as_json:
+        click.echo(json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            mark = "✓" if finding.fine else ("✗" if finding.needed else "-")
+            click.echo(f"{mark} {finding.part:<10} {finding.found}")
+            if finding.what_to_do:
+                click.echo(f"             what to do: {finding.what_to_do}")
+    if any(finding.needed and not finding.fine for finding in findings):
+        ctx.exit(1)
+
+
+def _examine(registry: str | None) -> Iterator[Finding]:
+    yield Finding(part="python", fine=True, found=f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield from _tried("engine", _engine)
+    yield _machine()
+    if registry:
+        yield from _credentials(registry)
+        yield from _tried("registry", lambda: _registry(registry))
+    else:
+        yield Finding(
+            part="registry",
+            fine=False,
+            needed=False,
+            found="none configured",
+            what_to_do="set FLYTE_BUILD_REGISTRY, or give --registry",
+        )
+
+
+def _tried(part: str, look: Callable[[], Finding]) -> Iterator[Finding]:
+    try:
+        yield look()
+    except FlyteBuildError as error:
+        yield Finding(part=part, fine=False, found=error.sentence, what_to_do=error.hint)
+
+
+def _engine() -> Finding:
+    from flyte_build.builder.buildx import docker
+
+    engine = docker.find_engine()
+    store = "containerd image store" if engine.stores_images else "no containerd image store: one platform at a time"
+    text = f"Docker {engine.server}, Buildx {'.'.join(map(str, engine.buildx))}, {engine.driver} driver, {store}"
+    return Finding(part="engine", fine=True, found=text)
+
+
+def _machine() -> Finding:
+    from flyte_build.builder.machine import find_machine
+
+    machine = find_machine()
+    parts = [
+        f"CA bundle {machine.ca}" if machine.ca else "no CA bundle of its own",
+        "a package index of its own" if machine.index_url else "the default package index",
+        f"netrc {machine.netrc}" if machine.netrc else "no netrc",
+    ]
+    return Finding(part="machine", fine=True, found=", ".join(parts))
+
+
+def _repository(text: str) -> Repository:
+    return Repository.parse(text if "/" in text else f"{Registry.parse(text)}/flyte-build-doctor")
+
+
+def _credentials(text: str) -> Iterator[Finding]:
+    """Where credentials for this registry are looked for, in that order: what was found, never its value."""
+    from flyte_build.registry.credentials import default_credentials
+
+    try:
+        registry = _repository(text).registry
+    except FlyteBuildError:
+        return
+    used = False
+    for looked in default_credentials().look(registry):
+        found = f"{looked}"
+        if looked.found and not used:
+            found, used = f"{found}: this one is used", True
+        hint = looked.failed.hint if looked.failed else ""
+        yield Finding(part="identity", fine=not looked.failed, needed=False, found=found, what_to_do=hint)
+    if not used:
+        yield Finding(part="identity", fine=True, found=f"{registry} is spoken to as anonymous")
+
+
+def _registry(text: str) -> Finding:
+    from flyte_build.registry.client import RegistryClient
+
+    repository = _repository(text)
+    RegistryClient().push_check(repository)
+    return Finding(part="registry", fine=True, found=f"{repository} can be pushed to")

@@ -1,0 +1,130 @@
+"""`flyte-build image`: build images from specs, or find that they exist."""
+
+from __future__ import annotations
+
+import click
+
+from flyte_build.builder.engine import BuildOptions
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.cli import answers
+from flyte_build.worker.cli.asked import Asked
+from flyte_build.worker.cli.progress import MODES, progress
+from flyte_build.worker.cli.wishes import wish_options
+from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.drivers import locked
+
+EXIT_MISSING = 3
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE…")
+@click.option("--registry", help="Where images go: a host and path, like ghcr.io/acme.")
+@click.option("--name", help="The image's name, instead of the spec's.")
+@click.option("--tag", "tags", multiple=True, help="One more tag for the same digest (repeatable).")
+@click.option(
+    "--platform", "platforms", multiple=True, help="linux/amd64 or linux/arm64, instead of the spec's (repeatable)."
+)
+@click.option("--engine", type=click.Choice(["auto", "buildx"]), default="auto", help="What executes the plan.")
+@click.option("--builder", help="A Docker Buildx builder by name.")
+@click.option("--push/--no-push", default=True, help="Push to the registry (default), or only build.")
+@click.option("--load", is_flag=True, help="Load into the local engine instead of pushing.")
+@click.option("--check", is_flag=True, help="Build nothing; exit 3 if an image is missing.")
+@click.option("--force", is_flag=True, help="Build even if the image exists.")
+@click.option("--no-cache", is_flag=True, help="Run every step, whatever the engine remembers of it.")
+@click.option("--reproducible", is_flag=True, help="One timestamp for every file, as --locked does; slower to push.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the Dockerfile; build nothing.")
+@click.option("--why", is_flag=True, help="Say what changed since the last image of that name.")
+@click.option("--locked", is_flag=True, help="Build exactly what flyte-build.lock beside the source says.")
+@click.option("--update", is_flag=True, help="Resolve bases and packages anew and write flyte-build.lock.")
+@wish_options
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="id=ID,env=NAME|src=FILE", help="A build secret (repeatable)."
+)
+@click.option("--cache-from", multiple=True, help="As docker buildx build --cache-from (repeatable).")
+@click.option("--cache-to", multiple=True, help="As docker buildx build --cache-to (repeatable).")
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip"]),
+    default="zstd",
+    help="Of new layers; gzip for engines older than Docker 23 or containerd 1.5.",
+)
+@click.option("--timeout", type=click.FloatRange(min=1), help="Seconds after which a build is stopped.")
+@click.option("--progress", "mode", type=click.Choice(MODES), default="auto", help="How progress looks, on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of references.")
+@click.pass_context
+def image(ctx: click.Context, /, **flags: object) -> None:
+    """Build the images of SOURCE… and print their pinned references, one a line.
+
+    SOURCE is a Python file or module that holds flyte.Image, flyte.TaskEnvironment or ImageSpec objects, or an
+    image.toml. An image that exists is not built again.
+    """
+    asked = Asked(flags)
+    asked.require_sense()
+    registry = RegistryClient()
+    planned = [locked.prepare(found, registry, mode=asked.lock, tags=asked.tags) for found in asked.specs()]
+    if asked.is_set("why"):
+        from flyte_build.worker.drivers.why import explain
+
+        for one in planned:
+            click.echo("".join(f"why {one.spec.name}: {line}\n" for line in explain(one, registry)), err=True, nl=False)
+    if asked.is_set("dry_run"):
+        from flyte_build.worker.cli import dry_run
+
+        outcomes = [driver.Outcome(planned=one, status="planned") for one in planned]
+        if not asked.is_set("as_json"):
+            for one in planned:
+                dry_run.show(one)
+            return
+    elif asked.is_set("check"):
+        outcomes = [_ended(driver.check(one, registry), asked) for one in planned]
+    else:
+        outcomes = []
+        for one in planned:
+            if len(planned) > 1:
+                answers.begin(one, mode=asked.mode)
+            outcomes.append(_build(one, registry, asked))
+    answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
+    if any(outcome.status == "missing" for outcome in outcomes):
+        ctx.exit(EXIT_MISSING)
+
+
+def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:
+    from flyte_build.builder.buildx.engine import BuildxEngine
+    from flyte_build.builder.machine import find_machine
+    from flyte_build.worker.cli.secrets import secret_files
+
+    with secret_files(asked.texts("secrets")) as secrets, progress(asked.mode) as sink:
+        options = BuildOptions(
+            output=asked.output,
+            builder=asked.builder,
+            machine=find_machine(),
+            secrets=secrets,
+            compression=asked.compression,
+            no_cache=asked.is_set("no_cache"),
+            reproducible=asked.is_set("reproducible") or asked.is_set("locked"),
+            cache_from=asked.texts("cache_from"),
+            cache_to=asked.texts("cache_to"),
+            timeout=asked.number("timeout"),
+            progress=sink,
+        )
+        _require_secrets(planned, set(secrets))
+        outcome = driver.build(
+            planned, BuildxEngine(), registry, options, force=asked.is_set("force"), wishes=asked.wishes
+        )
+    return _ended(outcome, asked)
+
+
+def _ended(outcome: driver.Outcome, asked: Asked) -> driver.Outcome:
+    answers.end(outcome, mode=asked.mode, output=asked.output)
+    return outcome
+
+
+def _require_secrets(planned: driver.Planned, given: set[str]) -> None:
+    wanted = {secret.name for layer in planned.plan.layers for secret in getattr(layer, "secrets", ())}
+    missing = sorted(wanted - given)
+    if missing:
+        raise InvalidInput(
+            f"the image {planned.spec.name!r} needs the secret {missing[0]!r}, which was not given",
+            hint=f"add --secret id={missing[0]},env=NAME or --secret id={missing[0]},src=FILE",
+        )

@@ -1,0 +1,164 @@
+"""`flyte-build images`: what a repository holds, and making room in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+import click
+
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.inventory import Stored, inspect_image, list_images, shared
+from flyte_build.registry.names import Digest, ImageName, Repository
+from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
+from flyte_build.worker.drivers.images import Needed, needed_by
+
+_AGE = re.compile(r"(\d{1,6})([hdw])")
+_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
+
+
+@click.group()
+def images() -> None:
+    """Say what a repository holds, and prune it."""
+
+
+@images.command("list")
+@click.argument("repository")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_command(repository: str, as_json: bool) -> None:
+    """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
+    found = list_images(RegistryClient(), Repository.parse(repository))
+    if as_json:
+        click.echo(json.dumps({"version": 1, "images": [_document(one) for one in found]}))
+        return
+    for one in found:
+        click.echo(_line(one))
+    common = shared(found)
+    sizes = {blob.digest: blob.size for one in found for blob in one.blobs}
+    note = f"{len(found)} images, {_size(sum(sizes.values()))}; {len(common)} layers are shared"
+    click.echo(note, err=True)
+
+
+@images.command()
+@click.argument("image")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def inspect(image: str, as_json: bool) -> None:
+    """One IMAGE (host/path:tag or @digest): platforms, spec, layers, and what is attached to it."""
+    found = inspect_image(RegistryClient(), ImageName.parse(image))
+    if as_json:
+        click.echo(json.dumps({"version": 1, "image": _document(found, whole=True)}))
+        return
+    click.echo(str(found.reference))
+    click.echo(f"  platforms  {', '.join(map(str, found.platforms)) or 'none'}")
+    click.echo(f"  spec       {found.spec_digest or 'not built by flyte-build'}")
+    click.echo(f"  created    {_moment(found.created) or 'not known'}")
+    click.echo(f"  size       {_size(found.size)}")
+    for blob in found.blobs:
+        click.echo(f"  blob       {blob.digest} {_size(blob.size)} {blob.media_type}")
+    for one in found.attached:
+        click.echo(f"  attached   {one.digest} {one.artifact_type or one.media_type}")
+
+
+@images.command()
+@click.argument("repository")
+@click.option("--older-than", default="24h", metavar="AGE", help="Like 36h, 30d or 8w; never less than 24h.")
+@click.option("--keep", type=click.IntRange(min=0), default=0, help="How many of the newest always stay.")
+@click.option("--database", metavar="URL", help="Keep what this service's database still needs.")
+@click.option("--keep-digest", "digests", multiple=True, help="Keep this digest (repeatable).")
+@click.option("--dry-run", is_flag=True, help="Say what would go and what stays and why; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def prune(
+    repository: str,
+    older_than: str,
+    keep: int,
+    database: str | None,
+    digests: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove old images of ours from REPOSITORY, and print each that went (with --dry-run: that would go).
+
+    Stays: what flyte-build has not built, what has a tag of somebody's own, what is younger than 24 hours or of
+    unknown age. The registry frees the space when it collects its garbage.
+    """
+    where = Repository.parse(repository)
+    client = RegistryClient()
+    rule = _rule(parse_age(older_than), keep, digests, needed_by(database, where) if database else Needed())
+    verdicts = choose(list_images(client, where), rule, datetime.now(timezone.utc))
+    going = sum(verdict.goes for verdict in verdicts)
+    if going and not dry_run and not yes:
+        click.confirm(f"remove {going} of {len(verdicts)} images from {where}?", abort=True, err=True)
+    gone = [verdict.image for verdict in verdicts if verdict.goes] if dry_run else list(remove(client, where, verdicts))
+    _answer(verdicts, gone, dry_run=dry_run, as_json=as_json)
+
+
+def parse_age(text: str) -> timedelta:
+    """`36h`, `30d`, `8w`; click's usage error for anything else or less than a day."""
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise click.UsageError(f"--older-than {text!r} is not an age; write it like 36h, 30d or 8w")
+    age = timedelta(hours=int(match[1]) * _HOURS[match[2]])
+    if age < LEAST_AGE:
+        raise click.UsageError(f"--older-than {text}: nothing younger than 24h is ever removed")
+    return age
+
+
+def _rule(age: timedelta, keep: int, digests: Sequence[str], needed: Needed) -> Rule:
+    named = frozenset(Digest.parse(text.rpartition("@")[2]) for text in digests)
+    return Rule(older_than=age, keep=keep, needed=named | needed.digests, needed_tags=needed.tags)
+
+
+def _answer(verdicts: Sequence[Verdict], gone: Sequence[Stored], *, dry_run: bool, as_json: bool) -> None:
+    staying = [verdict for verdict in verdicts if verdict.why]
+    if as_json:
+        kept = [{"reference": str(one.image.reference), "why": one.why} for one in staying]
+        document = {"version": 1, "dry_run": dry_run, "removed": [str(one.reference) for one in gone], "kept": kept}
+        click.echo(json.dumps(document))
+        return
+    for one in gone:
+        click.echo(str(one.reference))
+    for verdict in staying if dry_run else ():
+        click.echo(f"stays: {verdict.image.reference} ({verdict.why})", err=True)
+    click.echo(f"{len(gone)} {'would go' if dry_run else 'removed'}, {len(verdicts) - len(gone)} stay", err=True)
+
+
+def _line(image: Stored) -> str:
+    tags = [tag[:12] if tag == image.own_tag else tag for tag in image.tags]
+    spec = image.spec_digest.hex[:12] if image.spec_digest else "-"
+    when = _moment(image.created) or "-"
+    return f"{image.reference}  {when:<20}  {_size(image.size):>8}  {spec:<12}  {','.join(tags)}"
+
+
+def _document(image: Stored, *, whole: bool = False) -> dict[str, object]:
+    document: dict[str, object] = {
+        "reference": str(image.reference),
+        "tags": list(image.tags),
+        "platforms": [str(platform) for platform in image.platforms],
+        "spec_digest": str(image.spec_digest) if image.spec_digest else None,
+        "created": _moment(image.created) or None,
+        "bytes": image.size,
+        "blobs": [{"digest": str(one.digest), "bytes": one.size} for one in image.blobs],
+    }
+    if whole:
+        document["attached"] = [
+            {"digest": str(one.digest), "artifact_type": one.artifact_type, "annotations": dict(one.annotations)}
+            for one in image.attached
+        ]
+    return document
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,70 @@
+"""The command line's frame: finds the command, and is the one place where an error becomes a sentence.
+
+stdout is the answer; progress, notes and errors go to stderr. Exit codes: 0 done, 1 our error, 2 usage, 3 `--check`
+found something missing, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from flyte_build.registry.errors import BuildFailed, FlyteBuildError
+
+_LOG_LINES = 20
+
+
+def main() -> NoReturn:
+    """The console script. Shows no traceback for an error of ours or the user's (FLYTE_BUILD_DEBUG does)."""
+    if {"-h", "--help"} & set(sys.argv) or len(sys.argv) == 1:
+        # Rich help costs 0.1 s that an existence check should not pay, and must come before click's classes are used.
+        from rich_click.patch import patch
+
+        patch()
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
+    """A termination cleans up as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; the exit code."""
+    from flyte_build.worker.cli.commands import flyte_build
+
+    try:
+        return flyte_build.main(args=arguments, prog_name="flyte-build", standalone_mode=False) or 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("flyte-build: interrupted; nothing was left half-made, run the command again to go on", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except FlyteBuildError as error:
+        if os.environ.get("FLYTE_BUILD_DEBUG"):
+            raise
+        report(error)
+        return 1
+
+
+def report(error: FlyteBuildError) -> None:
+    """Say on stderr what happened and what to change; for a failed build also the last lines of its step."""
+    if isinstance(error, BuildFailed) and error.log:
+        click.echo(f"\n--- last lines of «{error.step}» ---" if error.step else "\n--- last lines ---", err=True)
+        for line in error.log[-_LOG_LINES:]:
+            click.echo(f"  {line}", err=True)
+        click.echo("", err=True)
+    click.echo(f"flyte-build: {error.sentence}", err=True)
+    if error.hint:
+        click.echo(f"  what to do: {error.hint}", err=True)

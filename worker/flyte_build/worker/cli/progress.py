@@ -1,0 +1,66 @@
+"""How a build looks while it runs, on stderr: `auto` (live on a terminal, else plain), `plain`, `json`, `quiet`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import click
+
+from flyte_build.builder.engine import BuildEvent, StepOutput, StepStarted, silent
+from flyte_build.worker.drivers.lines import ending, is_noise, line_of, short
+
+MODES = ("auto", "plain", "json", "quiet")
+Sink = Callable[[BuildEvent], None]
+
+
+@contextmanager
+def progress(mode: str) -> Iterator[Sink]:
+    """A sink for build events, drawn as `mode` says until the block ends."""
+    if mode == "quiet":
+        yield silent
+    elif mode == "json":
+        yield _print_json
+    elif mode == "plain" or not sys.stderr.isatty():
+        yield _print_plain
+    else:
+        with _live() as sink:
+            yield sink
+
+
+def _print_json(event: BuildEvent) -> None:
+    click.echo(json.dumps({"event": type(event).__name__, **asdict(event)}), err=True)
+
+
+def _print_plain(event: BuildEvent) -> None:
+    line = line_of(event)
+    if line is not None:
+        click.echo(line, err=True)
+
+
+@contextmanager
+def _live() -> Iterator[Sink]:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    running: dict[str, str] = {}
+    with console.status(Text("starting…")) as status:
+
+        def hear(event: BuildEvent) -> None:
+            if is_noise(event):
+                return
+            if isinstance(event, StepStarted):
+                running[event.title] = ""
+            elif isinstance(event, StepOutput):
+                running[event.title] = event.line.strip()
+            elif running.pop(event.title, None) is not None or event.error:
+                console.print(Text(f"  {ending(event)}"))
+            title = next(iter(running), None)
+            if title is not None:
+                status.update(Text(f"{short(title)}  {running[title]}"[: console.width - 6], overflow="ellipsis"))
+
+        yield hear

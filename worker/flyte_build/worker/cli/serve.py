@@ -1,0 +1,113 @@
+"""`flyte-build serve`: the endpoint with a worker inside."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput
+from flyte_build.registry.names import Repository
+from flyte_build.worker import settings as configured
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; only loopback for now.")
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="The folder that keeps everything; ~/.local/state/flyte-build by default.",
+)
+@click.option("--registry", help="Where images go whose request names no registry.")
+@click.option("--platform", "platforms", multiple=True, help="Built where a request names none (repeatable).")
+@click.option("--store", metavar="URL", help="Keep uploads in s3://…, gs://… or az://…, not in --state.")
+@click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
+@click.option("--builder", help="A Docker Buildx builder by name.")
+@click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
+@click.option("--no-worker", is_flag=True, help="Answer only; take no builds.")
+def serve(
+    host: str,
+    port: int,
+    state: Path | None,
+    registry: str | None,
+    platforms: tuple[str, ...],
+    store: str | None,
+    public_url: str | None,
+    builder: str | None,
+    concurrency: int,
+    no_worker: bool,
+) -> None:
+    """Answer the Flyte SDK: remote image builds, code bundles, runs. Stop it with Ctrl-C.
+
+    In the program: flyte.init(endpoint="http://127.0.0.1:8090", insecure=True, image_builder="remote", …)
+    """
+    found = configured.load(Path.cwd())
+    target = registry or found.registry
+    if target is None:
+        raise click.UsageError(
+            "the endpoint has no registry to push images to: give --registry, like --registry ghcr.io/acme,"
+            " or set FLYTE_BUILD_REGISTRY"
+        )
+    from flyte_build.worker.drivers.service import ServiceBuilding
+    from flyte_build.worker.serve import ServeSettings
+    from flyte_build.worker.serve import serve as run
+
+    place = _place(target)
+    if not no_worker:
+        threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
+    wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms
+    building = ServiceBuilding(registry=target, builder=builder or found.builder)
+    if wanted:
+        building = ServiceBuilding(registry=target, builder=builder or found.builder, platforms=wanted)
+    run(
+        ServeSettings(
+            host=host,
+            port=port,
+            state=state or default_state(),
+            registry=target,
+            public_url=public_url,
+            concurrency=concurrency,
+            no_worker=no_worker,
+            store=store or found.store or "",
+        ),
+        building,
+    )
+
+
+def default_state() -> Path:
+    """One folder a user, wherever the command is run: SDKs remember for a day what they uploaded to it.
+
+    `$XDG_STATE_HOME/flyte-build` (XDG Base Directory Specification).
+    """
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "flyte-build"
+
+
+def _place(registry: str) -> Repository:
+    try:
+        return Repository.parse(f"{registry}/flyte-build")
+    except InvalidInput as error:
+        raise click.UsageError(f"--registry {registry!r}: {error.sentence} ({error.hint})") from error
+
+
+def warn_early(place: Repository, builder: str | None) -> None:
+    """Say on stderr what the first build may fail of; nothing is refused, for it may come up yet."""
+    from flyte_build.builder.buildx.docker import find_engine
+    from flyte_build.registry.client import RegistryClient
+
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: find_engine(builder),
+        lambda: RegistryClient().push_check(place),
+    )
+    for look in looks:
+        try:
+            look()
+        except FlyteBuildError as error:
+            click.echo(f"flyte-build: warning: builds may fail: {error.sentence}", err=True)
+            if error.hint:
+                click.echo(f"  what to do: {error.hint}", err=True)

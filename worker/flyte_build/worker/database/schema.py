@@ -1,0 +1,122 @@
+"""The tables: what the service remembers. Times are seconds since 1970 (UTC), as the service's clock tells them.
+
+No signed URL and no value of a secret is ever stored here; protobuf messages are stored as they serialize.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+VERSION = 1
+_ACTIVE = text("state IN ('queued', 'running') AND NOT cancel_requested")
+
+
+class Base(DeclarativeBase):
+    """Every table of the service."""
+
+
+class VersionRow(Base):
+    """The one row that says which version of these tables is in the database."""
+
+    __tablename__ = "schema_version"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
+
+
+class TaskRow(Base):
+    """A deployed task: a serialized `flyteidl2.task.TaskSpec` under a name and a version."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (UniqueConstraint("project", "domain", "name", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project: Mapped[str]
+    domain: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[str]
+    spec: Mapped[bytes]
+    created_at: Mapped[float]
+
+
+class BuildRow(Base):
+    """One build: what was asked, who holds it, and how it ended."""
+
+    __tablename__ = "builds"
+    __table_args__ = (
+        # At most one active build per project and request, whoever inserts first, on every database we use.
+        Index(
+            "one_active_build", "project", "domain", "key", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
+        ),
+        Index("builds_by_state", "state", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str]
+    domain: Mapped[str]
+    key: Mapped[str]
+    target: Mapped[str]
+    spec_object: Mapped[str]
+    spec_sha256: Mapped[str]
+    context_object: Mapped[str]
+    context_sha256: Mapped[str]
+    force: Mapped[bool]
+    state: Mapped[str]
+    attempts: Mapped[int]
+    owner: Mapped[str]
+    lease_until: Mapped[float]
+    cancel_requested: Mapped[bool]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    log_bytes: Mapped[int]
+    reference: Mapped[str]
+    spec_digest: Mapped[str]
+    status: Mapped[str]
+    error: Mapped[str]
+    step: Mapped[str]
+    error_log: Mapped[str]
+
+
+class ActionRow(Base):
+    """One action of a run (the root is `a0`): its task, its phase and its end."""
+
+    __tablename__ = "actions"
+    __table_args__ = (
+        UniqueConstraint("project", "domain", "run", "name"),
+        Index("actions_by_phase", "phase"),
+        Index("actions_by_age", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    org: Mapped[str]
+    project: Mapped[str]
+    domain: Mapped[str]
+    run: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    request_key: Mapped[str | None] = mapped_column(unique=True)
+    build_id: Mapped[str | None] = mapped_column(ForeignKey("builds.id"), index=True)
+    task: Mapped[bytes]
+    run_spec: Mapped[bytes]
+    inputs_object: Mapped[str]
+    phase: Mapped[int]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    abort_reason: Mapped[str]
+    error_code: Mapped[str]
+    error_kind: Mapped[str]
+    error: Mapped[str]
+    outputs: Mapped[bytes]
+
+
+class TransitionRow(Base):
+    """When an action entered a phase."""
+
+    __tablename__ = "transitions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    action_id: Mapped[int] = mapped_column(ForeignKey("actions.id"), index=True)
+    phase: Mapped[int]
+    at: Mapped[float]

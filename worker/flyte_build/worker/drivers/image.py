@@ -1,0 +1,149 @@
+"""The image line: spec -> resolved -> plan -> built or found. Reads as DESIGN's first picture; all wiring is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from flyte_build.builder.engine import BuildOptions, BuiltImage, Engine
+from flyte_build.builder.once import Once, Preflighted, existing_image
+from flyte_build.builder.plan import BuildPlan, plan
+from flyte_build.builder.resolve import AS_WRITTEN, BaseResolver, Pinning, ResolvedSpec, resolve
+from flyte_build.builder.spec import ImageSpec
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.credentials import default_credentials
+from flyte_build.registry.ecr import NewRepository, ensure_repository
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.identity import Credentials
+from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
+from flyte_build.worker.drivers.record import Recording, attach_record
+
+Status = Literal["built", "exists", "missing", "planned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A spec that is ready: its plan, where its files lie, and where it goes."""
+
+    spec: ImageSpec
+    resolved: ResolvedSpec
+    plan: BuildPlan
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one image. `built` is None where nothing was asked of an engine and nothing was found.
+
+    `notes` are sentences that the user should see although all went well.
+    """
+
+    planned: Planned
+    status: Status
+    built: BuiltImage | None = None
+    notes: tuple[str, ...] = ()
+
+
+def prepare(
+    spec: ImageSpec, root: Path, bases: BaseResolver, *, tags: tuple[str, ...] = (), pins: Pinning = AS_WRITTEN
+) -> Planned:
+    """Resolve and plan. `spec.registry` must be set, or the image has nowhere to go (InvalidInput)."""
+    repository = target_repository(spec)
+    resolved = resolve(spec, root, bases, pins)
+    built = plan(resolved)
+    extra = tuple(parse_tag(tag) for tag in tags)
+    return Planned(
+        spec=spec, resolved=resolved, plan=built, target=Target(repository, tuple(dict.fromkeys((built.tag, *extra))))
+    )
+
+
+def target_repository(spec: ImageSpec) -> Repository:
+    """`<registry[/path]>/<name>`."""
+    if spec.registry is None:
+        raise InvalidInput(
+            f"the image {spec.name!r} has no registry to go to",
+            hint="give --registry, set FLYTE_BUILD_REGISTRY, or write `registry` in the spec",
+        )
+    return Repository.parse(f"{spec.registry}/{spec.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is wanted of `build` beside the image. `create` makes the repository where that is ECR's."""
+
+    attach: bool = True
+    create: NewRepository | None = None
+
+
+_NO_WISHES = Wishes()
+
+
+def build(
+    planned: Planned,
+    engine: Engine,
+    registry: RegistryClient,
+    options: BuildOptions,
+    *,
+    force: bool,
+    wishes: Wishes = _NO_WISHES,
+) -> Outcome:
+    """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach plan and log."""
+    target = planned.target
+    recording = Recording(options.progress, options.secrets.values())
+    options = replace(options, credentials=credentials_of(planned), progress=recording)
+    pushes = options.output == "push"
+    if wishes.create is not None and pushes:
+        ensure_repository(target.repository, wishes.create)
+    before = [_named_now(registry, name) for name in target.names()[1:]] if pushes else []
+    wrapped: Engine = Preflighted(engine, registry)
+    if not force and pushes:
+        wrapped = Once(wrapped, registry)
+    built = wrapped.build(planned.plan, planned.resolved.context, target, options)
+    if built.reference is None or not pushes:
+        return Outcome(planned=planned, status=built.status, built=built)
+    if built.status == "exists":
+        for tag in target.tags[1:]:
+            registry.put_tag(built.reference, tag)
+    notes = [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
+    if wishes.attach and built.status == "built":
+        notes.append(attach_record(registry, built.reference, planned.plan, recording.text))
+    return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
+
+
+def _named_now(registry: RegistryClient, name: ImageName) -> Digest | None:
+    manifest = registry.manifests.find(name)
+    return manifest.descriptor.digest if manifest else None
+
+
+def _moved(name: ImageName, before: Digest | None, built: BuiltImage) -> str:
+    """A tag of the user's that named another image must not move in silence."""
+    if before is None or before == built.digest:
+        return ""
+    return f"the tag {name} named {before} and names {built.digest} now"
+
+
+def credentials_of(planned: Planned) -> dict[Registry, Credentials]:
+    """What this machine knows of the registries that the build pulls from and pushes to."""
+    source = default_credentials()
+    context = planned.resolved.context
+    images = (context.base, *context.images.values())
+    registries = {planned.target.repository.registry, *(image.repository.registry for image in images)}
+    return {registry: found for registry in registries if (found := source.for_registry(registry)) is not None}
+
+
+def check(planned: Planned, registry: RegistryClient) -> Outcome:
+    """Whether the image exists, without building it."""
+    found = existing_image(planned.plan, planned.target, registry)
+    if found is None:
+        return Outcome(planned=planned, status="missing")
+    built = BuiltImage(
+        spec_digest=planned.plan.spec_digest,
+        digest=found.reference.digest,
+        reference=found.reference,
+        platforms=planned.plan.platforms,
+        status="exists",
+        engine="registry",
+        seconds=0.0,
+    )
+    return Outcome(planned=planned, status="exists", built=built)

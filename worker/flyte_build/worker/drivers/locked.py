@@ -1,0 +1,94 @@
+"""The image line with a lock beside the spec: read it, obey it, renew it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from flyte_build.builder.lock import FILE_NAME, Lock, format_lock, parse_lock
+from flyte_build.builder.sources.source import FoundSpec
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.names import ImageName
+from flyte_build.worker.drivers import image as driver
+
+LockMode = Literal["bases", "locked", "update"]
+
+
+def prepare(found: FoundSpec, registry: RegistryClient, *, mode: LockMode, tags: tuple[str, ...]) -> driver.Planned:
+    """Resolve and plan one spec with the lock beside it.
+
+    `bases` takes base digests from the lock where it has them; `locked` takes everything from it and nothing from
+    elsewhere; `update` resolves everything anew and writes the lock. Raises InvalidInput when the lock is missing or
+    lacks something, InvalidSpec when it cannot be read.
+    """
+    if found.spec.dockerfile is not None and mode != "bases":
+        raise InvalidInput(
+            f"the image {found.spec.name!r} is a Dockerfile's, whose packages {FILE_NAME} knows nothing of",
+            hint="leave out --locked and --update: the digests of its base images are part of its name anyway",
+        )
+    return _MODES[mode](found, registry, tags)
+
+
+def read(folder: Path) -> Lock | None:
+    """The lock in `folder`, None when there is none."""
+    file = folder / FILE_NAME
+    try:
+        return parse_lock(file.read_text(encoding="utf-8"), source=str(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read") from error
+
+
+def write(folder: Path, lock: Lock) -> None:
+    """Replace the lock in `folder` at once: a reader sees the old one or the new one."""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as writer:
+            writer.write(format_lock(lock))
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(folder / FILE_NAME)
+    except OSError as error:
+        raise InvalidInput(f"{folder / FILE_NAME} cannot be written: {error.strerror}") from error
+
+
+def _by_bases(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
+    lock = read(found.root)
+    if lock is None:
+        return driver.prepare(found.spec, found.root, registry, tags=tags)
+    from flyte_build.builder.pinning import LockedBases
+
+    return driver.prepare(found.spec, found.root, LockedBases(lock, registry), tags=tags)
+
+
+def _by_lock(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
+    from flyte_build.builder.pinning import Locked, LockedBases
+
+    lock = read(found.root)
+    if lock is None:
+        raise InvalidInput(f"there is no {FILE_NAME} in {found.root}", hint="make it: flyte-build image … --update")
+    return driver.prepare(
+        found.spec, found.root, LockedBases(lock, registry, strict=True), tags=tags, pins=Locked(lock)
+    )
+
+
+def _anew(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
+    from flyte_build.builder.machine import find_machine
+    from flyte_build.builder.pinning import Updating
+
+    updating = Updating(find_machine(), read(found.root) or Lock())
+    planned = driver.prepare(found.spec, found.root, registry, tags=tags, pins=updating)
+    name = ImageName.parse(found.spec.base_name)
+    write(found.root, updating.lock.with_base(name, planned.resolved.base.digest))
+    return planned
+
+
+_MODES: dict[LockMode, Callable[[FoundSpec, RegistryClient, tuple[str, ...]], driver.Planned]] = {
+    "bases": _by_bases,
+    "locked": _by_lock,
+    "update": _anew,
+}

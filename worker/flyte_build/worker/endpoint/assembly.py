@@ -1,0 +1,129 @@
+"""One service, wired: this is the only place that knows which implementation goes where."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.database.bell import Bell
+from flyte_build.worker.database.engine import Database
+from flyte_build.worker.endpoint.app import STORE_PATH
+from flyte_build.worker.endpoint.parts import Parts, build_log, run_log
+from flyte_build.worker.queue import Doorbell, EmbeddedWorker
+from flyte_build.worker.runs.actions import Actions
+from flyte_build.worker.runs.container import Containers
+from flyte_build.worker.runs.executor import Executor, ExecutorOptions
+from flyte_build.worker.stores.choose import remote_store
+from flyte_build.worker.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flyte_build.worker.builds.request import ImageBuilding
+    from flyte_build.worker.stores.store import Store
+
+_log = logging.getLogger(__name__)
+_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a service keeps its state, and where clients reach it; `containers_url` is empty if containers cannot.
+
+    `store` is where uploads go (see `remote_store`); empty: into the state directory.
+    """
+
+    state: Path
+    base_url: str
+    containers_url: str
+    store: str = ""
+
+
+class Service:
+    """A whole service around its parts: started once, stopped once."""
+
+    def __init__(self, place: Place, building: ImageBuilding, *, slots: int, worker: bool) -> None:
+        self._database = Database(f"sqlite:///{place.state / 'flyte-build.db'}")
+        self._doorbell = Doorbell()
+        self._containers = Containers()
+        bell = Bell()
+        self._store = _store(place)
+        actions = Actions(self._database, bell, time.time)
+        builds = Builds(self._database, bell, time.time)
+        logs = place.state / "logs"
+        service = _identity(place.state)
+        self._name, self._builds = service, builds
+        self._executor = Executor(
+            actions,
+            self._store,
+            self._containers,
+            partial(run_log, logs),
+            ExecutorOptions(service=service, root=place.state / "runs", slots=slots, endpoint=place.containers_url),
+        )
+        self.parts = Parts(
+            database=self._database,
+            bell=bell,
+            store=self._store,
+            actions=actions,
+            builds=builds,
+            executor=self._executor,
+            doorbell=self._doorbell,
+            logs=logs,
+            clock=time.time,
+        )
+        options = WorkerOptions(owner=f"{service}-{secrets.token_hex(4)}", slots=slots, scratch=place.state / "scratch")
+        self._worker = BuildWorker(builds, self._store, building, partial(build_log, logs), options) if worker else None
+        self._slots = slots
+        self._celery: EmbeddedWorker | None = None
+
+    def start(self) -> None:
+        """Opens the database and the store, takes up what an earlier process left, and begins to work."""
+        self._database.create()
+        self._store.open()
+        # The state directory is ours alone, so whoever held builds under our name before is dead.
+        self._builds.expire(dead=f"{self._name}-")
+        self._executor.recover()
+        if self._worker is not None:
+            self._doorbell.answer(self._worker.take)
+            self._celery = EmbeddedWorker(self._doorbell, self._slots)
+            self._celery.start()
+            self._worker.start()
+
+    def release(self) -> None:
+        """Ends every stream that somebody watches, so that the server can drain."""
+        self.parts.stopping.set()
+        self.parts.bell.ring_all()
+
+    def stop(self) -> None:
+        """Puts builds back into the queue, lets go of containers, and closes the database; bounded in time."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        stopped = True
+        if self._worker is not None and self._celery is not None:
+            stopped = self._worker.stop(deadline - time.monotonic())
+            stopped &= self._celery.stop(max(1.0, deadline - time.monotonic()))
+        self._executor.stop()
+        if not stopped:
+            names = sorted(thread.name for thread in threading.enumerate())
+            _log.warning("a build did not stop in time; it is put back when its lease ends (%s)", ", ".join(names))
+        self._database.close()
+
+
+def _store(place: Place) -> Store:
+    if place.store:
+        return remote_store(place.store, place.state / "store-copies", clock=time.time)
+    return LocalStore(place.state / "store", base_url=lambda: f"{place.base_url}{STORE_PATH}", clock=time.time)
+
+
+def _identity(state: Path) -> str:
+    """A name for this service that outlives its process: it is on the containers that it started."""
+    path = state / "id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(8), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()

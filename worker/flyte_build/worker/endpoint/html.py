@@ -1,0 +1,108 @@
+"""Pages for people, as text: everything that is not ours is escaped, and there is no script at all."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from html import escape
+from typing import TYPE_CHECKING
+
+from flyte_build.worker.runs.phases import Phase
+
+if TYPE_CHECKING:
+    from flyte_build.worker.builds.values import Build
+    from flyte_build.worker.runs.values import Action, Transition
+
+_REFRESH_SECONDS = 2
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; --busy: #1565c0 }
+@media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --good: #a5d6a7; --busy: #90caf9 } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.3rem; overflow-wrap: anywhere } h2 { font-size: 1rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .8rem .3rem 0;
+  border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
+pre { padding: 1rem; border: 1px solid var(--line); border-radius: .4rem; overflow-x: auto; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-size: .85rem }
+ol { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; list-style: none; padding: 0 }
+.SUCCEEDED { color: var(--good) } .FAILED, .ABORTED, .TIMED_OUT { color: var(--bad) }
+.QUEUED, .WAITING_FOR_RESOURCES, .INITIALIZING, .RUNNING { color: var(--busy) }
+"""
+
+
+def run_path(action: Action) -> str:
+    """Where the page of a run is; the path is the one that the SDK prints."""
+    return f"/v2/domain/{action.domain}/project/{action.project}/runs/{action.run}"
+
+
+def run_page(action: Action, transitions: tuple[Transition, ...], build: Build | None, log: str) -> str:
+    """A run: phases, why it failed, its image if it builds one, the end of its log."""
+    phase = Phase(action.phase)
+    kind = "image build" if action.is_build else "run"
+    steps = "".join(f'<li class="{one.phase.name}">{_clock(one.at)} {_phase(one.phase)}</li>' for one in transitions)
+    reason = action.error or action.abort_reason
+    parts = [
+        f'<h1>{kind} {escape(action.run)}: <span class="{phase.name}">{_phase(phase)}</span></h1>',
+        f"<ol>{steps}</ol>",
+        f"<h2>Reason</h2><pre>{escape(reason)}</pre>" if reason else "",
+        _build_table(build) if build is not None else "",
+        f'<h2>Log (<a href="{escape(run_path(action))}/log">all of it</a>)</h2>',
+        f"<pre>{escape(log)}</pre>" if log else "<p>Nothing was written yet.</p>",
+    ]
+    return _page(f"{_phase(phase)}: {kind} {action.run}", "".join(parts), refresh=not phase.terminal)
+
+
+def index_page(actions: tuple[Action, ...]) -> str:
+    """The newest runs."""
+    rows = "".join(_row(action) for action in actions)
+    head = "<tr><th>run</th><th>project</th><th>what</th><th>phase</th><th>began</th></tr>"
+    table = f"<table>{head}{rows}</table>" if rows else "<p>Nothing ran yet.</p>"
+    return _page("flyte-build", f"<h1>flyte-build</h1>{table}", refresh=False)
+
+
+def missing_page(what: str) -> str:
+    """There is no such thing."""
+    return _page(
+        "not found", f"<h1>There is no {escape(what)} here</h1><p><a href='/'>What is here</a></p>", refresh=False
+    )
+
+
+def _row(action: Action) -> str:
+    phase = Phase(action.phase)
+    link = f'<a href="{escape(run_path(action))}">{escape(action.run)}</a>'
+    where = escape(f"{action.project}/{action.domain}")
+    kind = "image build" if action.is_build else "task"
+    return (
+        f'<tr><td>{link}</td><td>{where}</td><td>{kind}</td><td class="{phase.name}">{_phase(phase)}</td>'
+        f"<td>{_clock(action.created_at)}</td></tr>"
+    )
+
+
+def _build_table(build: Build) -> str:
+    seconds = f"{build.ended_at - build.started_at:.1f} s" if build.ended_at and build.started_at else ""
+    rows = (
+        ("target", build.target),
+        ("image", build.reference),
+        ("spec digest", build.spec_digest),
+        ("status", build.status or build.state),
+        ("failing step", build.step),
+        ("time", seconds),
+        ("attempts", str(build.attempts)),
+    )
+    cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows if value)
+    return f"<h2>Image</h2><table>{cells}</table>"
+
+
+def _page(title: str, body: str, *, refresh: bool) -> str:
+    again = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">' if refresh else ""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{again}'
+        f'<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/style.css"></head>'
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def _phase(phase: Phase) -> str:
+    return phase.name.lower().replace("_", " ")
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,84 @@
+"""What people open in a browser, and what machines ask to know whether this service is well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from flyte_build.registry.errors import InvalidName, ServiceError
+from flyte_build.worker.endpoint import html
+from flyte_build.worker.runs.values import ActionName
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from flyte_build.worker.endpoint.parts import Parts
+    from flyte_build.worker.runs.values import Action
+
+_SHOWN_RUNS = 100
+_SHOWN_LOG = 200_000
+_RUN = "/v2/domain/{domain}/project/{project}/runs/{run}"
+
+
+class Pages:
+    """Read-only: nothing here changes anything."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> list[Route]:
+        """Where everything is."""
+        return [
+            Route("/", self._index),
+            Route("/style.css", self._style),
+            Route("/healthz", self._health),
+            Route("/readyz", self._ready),
+            Route(_RUN, self._run),
+            Route(f"{_RUN}/log", self._log),
+        ]
+
+    async def _index(self, _: Request) -> Response:
+        return HTMLResponse(html.index_page(await asyncio.to_thread(self._parts.actions.latest, _SHOWN_RUNS)))
+
+    async def _style(self, _: Request) -> Response:
+        return PlainTextResponse(html.STYLE, media_type="text/css")
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    async def _ready(self, _: Request) -> Response:
+        missing = ["stopping"] if self._parts.stopping.is_set() else []
+        try:
+            await asyncio.to_thread(self._parts.actions.latest, 1)
+        except ServiceError:
+            missing.append("database")
+        return JSONResponse({"ok": not missing, "missing": missing}, status_code=503 if missing else 200)
+
+    async def _run(self, request: Request) -> Response:
+        action = await asyncio.to_thread(self._find, request)
+        if action is None:
+            return HTMLResponse(html.missing_page(f"run {request.path_params['run']}"), status_code=404)
+        return HTMLResponse(await asyncio.to_thread(self._run_page, action))
+
+    async def _log(self, request: Request) -> Response:
+        action = await asyncio.to_thread(self._find, request)
+        if action is None:
+            return PlainTextResponse("there is no such run here\n", status_code=404)
+        log = self._parts.log_of(action)
+        return Response(await asyncio.to_thread(log.read, 0, log.size), media_type="text/plain; charset=utf-8")
+
+    def _find(self, request: Request) -> Action | None:
+        parts = request.path_params
+        try:
+            name = ActionName.parse(f"{parts['project']}/{parts['domain']}/{parts['run']}/a0")
+        except InvalidName:
+            return None
+        return self._parts.actions.get(name)
+
+    def _run_page(self, action: Action) -> str:
+        build = self._parts.builds.get(action.build_id) if action.build_id else None
+        log = self._parts.log_of(action).tail(_SHOWN_LOG)
+        return html.run_page(action, self._parts.actions.transitions(action), build, log)

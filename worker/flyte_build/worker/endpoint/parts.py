@@ -1,0 +1,70 @@
+"""What the services of the endpoint are made of."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from flyte_build.worker.stores.logs import LogFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flyte_build.worker.builds.records import Builds
+    from flyte_build.worker.database.bell import Bell
+    from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.runs.actions import Actions
+    from flyte_build.worker.runs.values import Action, ActionName
+    from flyte_build.worker.stores.store import Store
+
+
+class Running(Protocol):
+    """Whoever runs containers."""
+
+    def submit(self, action: Action) -> None:
+        """Runs an action soon; returns at once."""
+        ...
+
+    def abort(self, action: Action) -> None:
+        """Stops an action that was aborted; returns at once."""
+        ...
+
+
+class Ringing(Protocol):
+    """Whoever tells workers that there is something to build."""
+
+    def ring(self, build_id: str) -> None:
+        """Returns at once; it may get lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of one service, wired once at its start. `logs` is where logs are kept."""
+
+    database: Database
+    bell: Bell
+    store: Store
+    actions: Actions
+    builds: Builds
+    executor: Running
+    doorbell: Ringing
+    logs: Path
+    clock: Callable[[], float]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def log_of(self, action: Action) -> LogFile:
+        """The log of an action: its build's, or its container's."""
+        return build_log(self.logs, action.build_id) if action.build_id else run_log(self.logs, action.full_name)
+
+
+def build_log(logs: Path, build_id: str) -> LogFile:
+    """Where the log of a build is."""
+    return LogFile(logs / "builds" / f"{build_id}.log")
+
+
+def run_log(logs: Path, name: ActionName) -> LogFile:
+    """Where the log of an action's container is."""
+    return LogFile(name.under(logs / "runs") / "log")

@@ -1,0 +1,147 @@
+"""`flyte-build serve`: the endpoint with its embedded worker, in one process, until somebody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from flyte_build.worker.endpoint.app import application
+from flyte_build.worker.endpoint.assembly import Place, Service
+from flyte_build.worker.endpoint.guards import Names
+from flyte_build.worker.endpoint.place import announced, check_host, listening, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from flyte_build.worker.builds.request import ImageBuilding
+
+_log = logging.getLogger("flyte_build.serve")
+_DRAIN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """How the endpoint is served. `port` 0 takes a free one; `registry` is only shown; `state` is made if missing.
+
+    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    state: Path
+    registry: str = ""
+    public_url: str | None = None
+    concurrency: int = 2
+    no_worker: bool = False
+    store: str = ""
+
+
+def serve(
+    settings: ServeSettings,
+    building: ImageBuilding,
+    *,
+    stop: threading.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM (in the main thread), or until `stop` is set; `ready` is told the URL.
+
+    Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
+    """
+    _prepare_log()
+    check_host(settings.host)
+    with locked(settings.state), listening(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        public = (settings.public_url or "").rstrip("/")
+        names = Names.of(port, public)
+        place = Place(
+            state=settings.state.resolve(),
+            base_url=public or url,
+            containers_url=_containers_url(public),
+            store=settings.store,
+        )
+        service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
+        config = uvicorn.Config(
+            application(service.parts, names),
+            log_config=None,
+            access_log=False,  # its lines carry signed URLs
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        service.start()
+        server = _Server(config, service.release, stop or threading.Event())
+        try:
+            with announced(settings.state, url):
+                _log.info("listening on %s, images go to %s", url, settings.registry or "what is asked")
+                (ready or _say)(public or url)
+                server.run(sockets=[listener])
+        finally:
+            service.release()
+            service.stop()
+            _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends its streams before it drains, and does not raise the signal again that stopped it."""
+
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None], stop: threading.Event) -> None:
+        super().__init__(config)
+        self._release = release
+        self._stop = stop
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if self._stop.is_set():
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Streams first: a watcher would otherwise hold the server until it gives up."""
+        self._release()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop the server; a second one does it without draining."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _containers_url(public_url: str) -> str:
+    # A container's loopback is its own, so only a public URL can mean this service in there.
+    return "" if not public_url or "localhost" in public_url or "127.0.0.1" in public_url else public_url
+
+
+def _say(url: str) -> None:
+    print(url, flush=True)  # noqa: T201 - the answer of the command, for programs that start it
+
+
+def _prepare_log() -> None:
+    """Lines of ours to stderr; libraries only when something is wrong."""
+    ours = logging.getLogger("flyte_build")
+    if not ours.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        ours.addHandler(handler)
+        ours.propagate = False
+    ours.setLevel(logging.INFO)
+    for name in ("celery", "kombu", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,74 @@
+"""Logs as files: appended while they happen, bounded, and cleaned, because they are hostile text."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_LOG = 64 * 2**20
+# ECMA-48: control sequences (CSI), strings (OSC, DCS, SOS, PM, APC, ended by BEL or ST), and two-byte escapes.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """`text` without terminal escapes and control characters; a bare carriage return begins a new line."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+class LogFile:
+    """One log. Positions are byte offsets in the file, and only whole lines are ever written."""
+
+    def __init__(self, path: Path, limit: int = MAX_LOG) -> None:
+        self._path = path
+        self._limit = limit
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Empties the log."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_bytes(b"")
+
+    def append(self, text: str) -> None:
+        """Adds one or more lines; when the log is full it says so once and forgets the rest."""
+        line = clean(text.rstrip("\r\n")) + "\n"
+        data = line.encode(errors="replace")
+        with self._lock:
+            size = self.size
+            if size >= self._limit:
+                return
+            if size + len(data) > self._limit:
+                data = f"[the log is longer than {self._limit} bytes; the rest is not kept]\n".encode()
+                data = data.rjust(self._limit - size, b" ")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(data)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from `offset`."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(offset)
+                return file.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def tail(self, limit: int) -> str:
+        """The last lines of the log, at most `limit` bytes of them."""
+        start = max(0, self.size - limit)
+        text = self.read(start, limit).decode(errors="replace")
+        return text.partition("\n")[2] if start else text

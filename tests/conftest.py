@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 import pytest
+from tests.engine import remove_pulled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +36,8 @@ def parts() -> Parts:
 def fresh_name() -> str:
     """A name that no other test and no earlier run has used."""
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+def pytest_sessionfinish() -> None:
+    """Images that tests pulled to be run do not stay."""
+    remove_pulled()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import Parts
+from tests.engine import run_image
 
 from flyte_build.builder.buildx.engine import BuildxEngine
 from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, StepEnded
@@ -40,12 +41,11 @@ class Built:
 
 @dataclass(slots=True, kw_only=True)
 class Workshop:
-    """Specs become images under one repository of this test's own; what was pulled to be run is removed."""
+    """Specs become images under one repository of this test's own."""
 
     parts: Parts
     root: Path
     name: str
-    pulled: list[str] = field(default_factory=list)
 
     def spec(self) -> ImageSpec:
         """The test base with its Python."""
@@ -63,10 +63,7 @@ class Workshop:
 
     def run(self, built: Built, *argv: str) -> str:
         """What a command prints in the image (`--network none`); AssertionError when it fails."""
-        self.pulled.append(str(built.reference))
-        done = docker("run", "--rm", "--network", "none", str(built.reference), *argv)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return run_image(str(built.reference), *argv)
 
     def config(self, built: Built) -> dict[str, Any]:
         """The image's configuration, as somebody else's tool reads it."""
@@ -75,8 +72,3 @@ class Workshop:
         )
         config: dict[str, Any] = json.loads(done.stdout)
         return config
-
-
-def docker(*argv: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Docker's own client, on the engine of the tests."""
-    return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=timeout, check=False)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.builder.building import Workshop, docker
+from tests.builder.building import Workshop
 from tests.builder.doubles import AMD64, ARM64, write
+from tests.engine import docker
 
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.errors import InvalidInput

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.builder.building import Workshop, docker
+from tests.builder.building import Workshop
+from tests.engine import docker
 
 from flyte_build.builder.buildx.engine import BuildxEngine
 from flyte_build.builder.engine import BuildEvent, BuildOptions, StepOutput

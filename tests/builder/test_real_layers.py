@@ -8,8 +8,9 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from tests.builder.building import Workshop, docker
+from tests.builder.building import Workshop
 from tests.builder.doubles import write
+from tests.engine import docker
 
 from flyte_build.builder.dockerfile import RECIPE_LABEL, SPEC_DIGEST_LABEL
 from flyte_build.builder.engine import BuildOptions

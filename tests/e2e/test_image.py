@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import BIN, run
+from tests.engine import run_image
 
 pytestmark = pytest.mark.real
 
@@ -53,8 +54,8 @@ def test_an_image_is_built_once_and_others_agree_on_its_digest(tmp_path: Path, p
         assert judged.out.strip() == built["digest"], judged.err
 
     script = "import six, os; print(six.__version__); print(os.environ['GREETING']); print(open('notes.txt').read())"
-    inside = run("docker", "run", "--rm", built["pinned"], "python", "-c", script)
-    assert inside.out.splitlines()[:3] == ["1.16.0", 'hello "you" /opt/venv', "from the host"], inside.err
+    inside = run_image(built["pinned"], "python", "-c", script)
+    assert inside.splitlines()[:3] == ["1.16.0", 'hello "you" /opt/venv', "from the host"]
 
 
 def test_check_says_missing_with_exit_code_3_and_builds_nothing(tmp_path: Path, parts: Parts, where: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import run
 from tests.e2e.test_image import spec_file
+from tests.engine import run_image
 
 pytestmark = pytest.mark.real
 
@@ -28,7 +29,7 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
     assert "python-dateutil==" in lock
     assert "digest = " in lock
     script = "import six, dateutil; print(six.__version__)"
-    assert run("docker", "run", "--rm", image["pinned"], "python", "-c", script).out.strip() == "1.16.0"
+    assert run_image(image["pinned"], "python", "-c", script).strip() == "1.16.0"
 
     again = run("flyte-build", "image", file, "--registry", where, "--locked", "--json")
     assert again.code == 0, again.err

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import run
 from tests.e2e.test_image import spec_file
+from tests.engine import run_image
 
 pytestmark = pytest.mark.real
 
@@ -46,4 +47,4 @@ def test_gzip_layers_are_for_older_engines(tmp_path: Path, parts: Parts, where: 
         assert done.code == 0, done.err
         manifest = json.loads(run("crane", "manifest", done.out.strip()).out)
         assert manifest["layers"][-1]["mediaType"].endswith(f"tar+{compression}")
-        assert run("docker", "run", "--rm", done.out.strip(), "cat", "/file").out == "text\n"
+        assert run_image(done.out.strip(), "cat", "/file") == "text\n"

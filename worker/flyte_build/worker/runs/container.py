@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _CREATE_SECONDS = 1800
+_CREATE_TRIES = 3
 _SHORT_SECONDS = 30
 _MAX_LINE = 65536
 _DAEMON = "Error response from daemon: "
@@ -32,6 +33,12 @@ class Exit:
     out_of_memory: bool
 
 
+class _LostContent(EngineError):
+    """The engine's own garbage collection took what it was just pulling (containerd's image store, a known race)."""
+
+    transient = True
+
+
 class Containers:
     """One engine. Every call is a process of its own group; EngineMissing when there is no engine to be had."""
 
@@ -43,6 +50,12 @@ class Containers:
 
     def create(self, argv: tuple[str, ...]) -> str:
         """Creates a container, pulling its image if it is not here; returns its id."""
+        for _ in range(_CREATE_TRIES - 1):
+            with contextlib.suppress(_LostContent):
+                return self._create(argv)
+        return self._create(argv)
+
+    def _create(self, argv: tuple[str, ...]) -> str:
         return self._call(argv, _CREATE_SECONDS, long=True).strip().splitlines()[-1]
 
     def start(self, container: str) -> None:
@@ -145,7 +158,8 @@ def _translate(verb: str, prose: str) -> EngineError:
     # Only the words differ between "down" and "refused"; a wrong guess costs a hint, not a decision.
     if "annot connect to the Docker daemon" in reason or "error during connect" in reason:
         return EngineMissing("the container engine does not answer", hint=_HINT)
-    return EngineError(f"docker {verb} failed: {reason[:500]}")
+    kind = _LostContent if "content digest" in reason and "not found" in reason else EngineError
+    return kind(f"docker {verb} failed: {reason[:500]}")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

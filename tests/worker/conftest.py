@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
 from flyte_build.worker.database.bell import Bell
@@ -122,3 +123,8 @@ def builds(database: Database, clock: Clock) -> Builds:
 @pytest.fixture
 def actions(database: Database, clock: Clock) -> Actions:
     return Actions(database, Bell(), clock)
+
+
+@pytest.fixture
+def logs(database: Database, clock: Clock) -> BuildLogs:
+    return BuildLogs(database, Bell(), clock)

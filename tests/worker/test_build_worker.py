@@ -4,7 +4,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from tests.worker.conftest import Building, Clock
 from tests.worker.make import NAME, new_action, new_build
 
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, RegistryUnavailable
+from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.builds.values import Build, NewBuild
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
-from flyte_build.worker.endpoint.parts import build_log
 from flyte_build.worker.queue import Doorbell, EmbeddedWorker
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.phases import Phase
@@ -53,10 +52,12 @@ def asked(store: LocalStore) -> NewBuild:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, builds: Builds, store: LocalStore, building: Building) -> Iterator[BuildWorker]:
+def worker(
+    tmp_path: Path, builds: Builds, store: LocalStore, building: Building, logs: BuildLogs
+) -> Iterator[BuildWorker]:
     options = WorkerOptions(owner="w1", slots=2, scratch=tmp_path / "scratch", poll_seconds=0.05)
     options.scratch.mkdir()
-    worker = BuildWorker(builds, store, building, partial(build_log, tmp_path / "logs"), options)
+    worker = BuildWorker(builds, store, building, logs, options)
     yield worker
     assert worker.stop(10)
     assert not list(options.scratch.iterdir()), "a build left files behind"
@@ -69,7 +70,7 @@ def the_end(builds: Builds, build_id: str) -> Build:
 
 
 def test_a_build_gets_what_was_uploaded_and_its_log_is_kept(
-    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, tmp_path: Path
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, logs: BuildLogs
 ) -> None:
     building.lines = ("step \x1b[1m1\x1b[0m", "step 2")
     _, build = builds.submit(asked, new_action())
@@ -77,7 +78,7 @@ def test_a_build_gets_what_was_uploaded_and_its_log_is_kept(
     assert not worker.take(build.id), "it is built once"
     assert (building.requests[0].spec, building.contexts) == (b"spec", [b"context"])
     assert building.requests[0].target == "demo:1"
-    assert build_log(tmp_path / "logs", build.id).tail(1000) == "step 1\nstep 2\n"
+    assert logs.view(build.id).tail(1000) == "step 1\nstep 2\n"
     assert the_end(builds, build.id).state == "succeeded"
 
 

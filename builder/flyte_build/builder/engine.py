@@ -47,7 +47,22 @@ class StepOutput:
     line: str
 
 
-BuildEvent = StepStarted | StepEnded | StepOutput
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress:
+    """How far a part of a step is, like a layer that is pulled or pushed. Bytes; `total` is 0 where nobody knows.
+
+    `what` is the engine's name of the part; `seconds` since it began. Told now and then, and once when it `ended`.
+    """
+
+    title: str
+    what: str
+    done: int
+    total: int
+    seconds: float
+    ended: bool = False
+
+
+BuildEvent = StepStarted | StepEnded | StepOutput | StepProgress
 
 
 def silent(event: BuildEvent) -> None:

@@ -15,10 +15,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput, StepStarted
+from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput, StepProgress, StepStarted
 
 _KEPT_LINES = 40
 _LONGEST_LINE = 8_192
+_LONGEST_PART = 200
+# Seconds between two words about the same part.
+_TELL_EVERY = 0.5
+_OVER = float("inf")
 _LARGEST_DOCUMENT = 32 << 20
 # ECMA-48: CSI sequences, OSC strings, and the escapes of two or three characters.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-~])")
@@ -94,6 +98,7 @@ class Narrator:
         self._ended: set[str] = set()
         self._partial: dict[str, bytes] = {}
         self._lines: dict[str, deque[str]] = {}
+        self._told: dict[tuple[str, str], float] = {}
         self.failed: tuple[str, str, tuple[str, ...]] | None = None
 
     def hear(self, status: dict[str, Any]) -> None:
@@ -103,6 +108,8 @@ class Narrator:
             self._start(vertex)
         for chunk in status.get("logs") or ():
             self._log(chunk["vertex"], base64.b64decode(chunk.get("data") or ""))
+        for part in status.get("statuses") or ():
+            self._progress(part)
         for vertex in status.get("vertexes") or ():
             self._end(vertex)
 
@@ -125,6 +132,24 @@ class Narrator:
         cached = bool(vertex.get("cached"))
         seconds = 0.0 if cached else _seconds(vertex.get("started"), vertex["completed"])
         self._sink(StepEnded(title=title, seconds=seconds, cached=cached, error=error))
+
+    def _progress(self, part: dict[str, Any]) -> None:
+        """BuildKit tells each part many times a second; a reader needs its end, and now and then how far it is."""
+        key, ended = (part["vertex"], str(part["id"])), bool(part.get("completed"))
+        seconds = _seconds(part.get("started"), part.get("completed") or part["timestamp"])
+        if self._told.get(key, 0.0) is _OVER or (not ended and seconds - self._told.get(key, 0.0) < _TELL_EVERY):
+            return
+        self._told[key] = _OVER if ended else seconds
+        self._sink(
+            StepProgress(
+                title=self._names.get(part["vertex"], ""),
+                what=plain(key[1])[:_LONGEST_PART],
+                done=int(part.get("current") or 0),
+                total=int(part.get("total") or 0),
+                seconds=seconds,
+                ended=ended,
+            )
+        )
 
     def _log(self, digest: str, data: bytes) -> None:
         # Chunks end anywhere, also within a character; lines do not.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
     from pathlib import Path
+
+    from flyte_build.builder.engine import BuildEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +38,23 @@ class BuildOutcome:
     seconds: float
 
 
+class LogSink(Protocol):
+    """Takes what happens in a build, plain or hostile text, from any thread."""
+
+    def __call__(self, text: str) -> None:
+        """One or more lines of the builder itself."""
+        ...
+
+    def step(self, event: BuildEvent) -> None:
+        """What its engine says."""
+        ...
+
+
 class ImageBuilding(Protocol):
     """Builds and pushes one image; blocks until it is done.
 
-    `log` takes one or more lines of plain or hostile text and may be called from any thread. When `cancelled` is set
+    `log` is told what happens. When `cancelled` is set
     the build must stop soon and raise. Raises FlyteBuildError; BuildFailed says which step failed and why.
     """
 
-    def __call__(
-        self, request: BuildRequest, log: Callable[[str], None], cancelled: threading.Event
-    ) -> BuildOutcome: ...
+    def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome: ...

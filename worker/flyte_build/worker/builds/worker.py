@@ -16,12 +16,14 @@ from flyte_build.worker.builds.lease import Lease
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.builds.values import BuildFailure
 from flyte_build.worker.stores.keys import ObjectKey
-from flyte_build.worker.stores.logs import LogFile, clean
+from flyte_build.worker.stores.logs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flyte_build.worker.builds.log_writer import BuildLog
+    from flyte_build.worker.builds.logs import BuildLogs
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.builds.request import BuildOutcome, ImageBuilding
     from flyte_build.worker.builds.values import Claim
@@ -50,13 +52,13 @@ class BuildWorker:
         builds: Builds,
         store: Store,
         building: ImageBuilding,
-        log_of: Callable[[str], LogFile],
+        logs: BuildLogs,
         options: WorkerOptions,
     ) -> None:
         self._builds = builds
         self._store = store
         self._building = building
-        self._log_of = log_of
+        self._logs = logs
         self._options = options
         self._slots = threading.BoundedSemaphore(options.slots)
         self._lock = threading.Lock()
@@ -114,14 +116,14 @@ class BuildWorker:
         claim = None if self._stopping.is_set() else self._builds.claim(self._options.owner, build_id)
         if claim is None:
             return False
-        log = self._log_of(build_id)
-        if claim.attempt == 1:
-            log.start()
+        log = self._logs.write(build_id)
+        if claim.attempt > 1:
+            log(f"attempt {claim.attempt}: the worker of the one before was lost")
         lease = Lease(self._builds, claim, lambda: log.size)
         with self._lock:
             self._leases.add(lease)
         try:
-            with lease:
+            with lease, log:
                 end = self._attempt(claim, lease, log)
             end()
         finally:
@@ -129,13 +131,13 @@ class BuildWorker:
                 self._leases.discard(lease)
         return True
 
-    def _attempt(self, claim: Claim, lease: Lease, log: LogFile) -> Callable[[], object]:
+    def _attempt(self, claim: Claim, lease: Lease, log: BuildLog) -> Callable[[], object]:
         """How the build ends, to be written once its lease is not renewed any more."""
         scratch = self._options.scratch / secrets.token_hex(8)
         _log.info("build %s: attempt %d for %s", claim.build.id, claim.attempt, claim.build.target)
         try:
             scratch.mkdir(mode=0o700)
-            outcome = self._building(self._request(claim, scratch), log.append, lease.cancelled)
+            outcome = self._building(self._request(claim, scratch), log, lease.cancelled)
         except FlyteBuildError as error:
             return self._failed(claim, lease, _failure_of(error, log))
         except Exception as error:  # noqa: BLE001 - whatever breaks, the build ends and the worker lives
@@ -176,7 +178,7 @@ class BuildWorker:
         )
 
 
-def _failure_of(error: FlyteBuildError, log: LogFile) -> BuildFailure:
+def _failure_of(error: FlyteBuildError, log: BuildLog) -> BuildFailure:
     sentence = f"{error.sentence}; {error.hint}" if error.hint else error.sentence
     if not isinstance(error, BuildFailed):
         return BuildFailure(sentence=clean(sentence))

@@ -10,8 +10,8 @@ from dataclasses import asdict
 
 import click
 
-from flyte_build.builder.engine import BuildEvent, StepOutput, StepStarted, silent
-from flyte_build.worker.drivers.lines import ending, is_noise, line_of, short
+from flyte_build.builder.engine import BuildEvent, StepOutput, StepProgress, StepStarted, silent
+from flyte_build.worker.drivers.lines import ending, is_noise, line_of, part_of, short
 
 MODES = ("auto", "plain", "json", "quiet")
 Sink = Callable[[BuildEvent], None]
@@ -57,6 +57,9 @@ def _live() -> Iterator[Sink]:
                 running[event.title] = ""
             elif isinstance(event, StepOutput):
                 running[event.title] = event.line.strip()
+            elif isinstance(event, StepProgress):
+                if event.title in running:
+                    running[event.title] = part_of(event)
             elif running.pop(event.title, None) is not None or event.error:
                 console.print(Text(f"  {ending(event)}"))
             title = next(iter(running), None)

@@ -59,15 +59,17 @@ class Bell:
         self.ring(*names)
 
     @contextmanager
-    def listen(self, name: str) -> Iterator[Listener]:
+    def listen(self, *names: str) -> Iterator[Listener]:
         """Listens from now on: look in the database after entering, then wait."""
         listener = Listener(asyncio.get_running_loop())
         with self._lock:
-            self._listeners.setdefault(name, set()).add(listener)
+            for name in names:
+                self._listeners.setdefault(name, set()).add(listener)
         try:
             yield listener
         finally:
             with self._lock:
-                self._listeners[name].discard(listener)
-                if not self._listeners[name]:
-                    del self._listeners[name]
+                for name in names:
+                    self._listeners[name].discard(listener)
+                    if not self._listeners[name]:
+                        del self._listeners[name]

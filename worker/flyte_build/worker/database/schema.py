@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-VERSION = 1
+VERSION = 2
 _ACTIVE = text("state IN ('queued', 'running') AND NOT cancel_requested")
 
 
@@ -76,6 +76,20 @@ class BuildRow(Base):
     error: Mapped[str]
     step: Mapped[str]
     error_log: Mapped[str]
+    # The kind of the failure (a class of errors), and the context of the trace that the request belongs to (W3C).
+    failure: Mapped[str] = mapped_column(default="", server_default="")
+    trace: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class BuildLogRow(Base):
+    """A portion of a build's log, as its worker wrote it: entries as JSON, one a line, cleaned and redacted."""
+
+    __tablename__ = "build_log"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"), index=True)
+    bytes: Mapped[int]
+    entries: Mapped[str]
 
 
 class ActionRow(Base):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput
+from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput, StepProgress
 
 # The engine's own bookkeeping, which tells a reader nothing.
 _NOISE = re.compile(r"\[internal\]|\[recipe ")
 _WIDTH = 100
+# A part of a step that took less is passed over, in seconds.
+_WORTH_TELLING = 0.1
 
 
 def is_noise(event: BuildEvent) -> bool:
@@ -29,10 +31,19 @@ def ending(event: StepEnded) -> str:
     return f"= cached {short(event.title)}" if event.cached else f"✓ {event.seconds:5.1f}s {short(event.title)}"
 
 
+def part_of(event: StepProgress) -> str:
+    """`pushing layers  12.3/45.6 MB  0.6s`, with what is known."""
+    size = f"{event.done / 1e6:.1f}"
+    size = f"  {size}/{event.total / 1e6:.1f} MB" if event.total else f"  {size} MB" if event.done >= 1e5 else ""
+    return f"{short(event.what)}{size}  {event.seconds:.1f}s"
+
+
 def line_of(event: BuildEvent) -> str | None:
     """What a log says of an event; None for what it passes over."""
     if is_noise(event):
         return None
     if isinstance(event, StepOutput):
         return f"    {event.line}"
+    if isinstance(event, StepProgress):
+        return f"    {part_of(event)}" if event.ended and event.seconds >= _WORTH_TELLING else None
     return f"  {ending(event)}" if isinstance(event, StepEnded) else None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flyte_build.builder.buildx.engine import BuildxEngine
-from flyte_build.builder.engine import BuildEvent, BuildOptions
+from flyte_build.builder.engine import BuildOptions
 from flyte_build.builder.machine import find_machine
 from flyte_build.builder.sources import wire
 from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
@@ -18,9 +17,8 @@ from flyte_build.bundler.receive import extract
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
-from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
+from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.drivers import image as driver
-from flyte_build.worker.drivers.lines import line_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +34,9 @@ class ServiceBuilding:
     builder: str | None = None
     timeout: float = 3600.0
 
-    def __call__(self, request: BuildRequest, log: Callable[[str], None], cancelled: threading.Event) -> BuildOutcome:
+    def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         """As `ImageBuilding`."""
         started = time.monotonic()
-
-        def hear(event: BuildEvent) -> None:
-            line = line_of(event)
-            if line is not None:
-                log(line)
 
         client = RegistryClient()
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
@@ -56,7 +49,7 @@ class ServiceBuilding:
                 machine=find_machine(),
                 cache=f"{request.project}-",
                 timeout=self.timeout,
-                progress=hear,
+                progress=log.step,
                 cancelled=cancelled,
             )
             outcome = driver.build(planned, BuildxEngine(), client, options, force=request.force)

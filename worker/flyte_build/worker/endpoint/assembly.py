@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
-from flyte_build.worker.endpoint.parts import Parts, build_log, run_log
+from flyte_build.worker.endpoint.parts import Parts, run_log
 from flyte_build.worker.queue import Doorbell, EmbeddedWorker
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.container import Containers
@@ -57,6 +58,7 @@ class Service:
         self._store = _store(place)
         actions = Actions(self._database, bell, time.time)
         builds = Builds(self._database, bell, time.time)
+        build_logs = BuildLogs(self._database, bell, time.time)
         logs = place.state / "logs"
         service = _identity(place.state)
         self._name, self._builds = service, builds
@@ -75,11 +77,12 @@ class Service:
             builds=builds,
             executor=self._executor,
             doorbell=self._doorbell,
+            build_logs=build_logs,
             logs=logs,
             clock=time.time,
         )
         options = WorkerOptions(owner=f"{service}-{secrets.token_hex(4)}", slots=slots, scratch=place.state / "scratch")
-        self._worker = BuildWorker(builds, self._store, building, partial(build_log, logs), options) if worker else None
+        self._worker = BuildWorker(builds, self._store, building, build_logs, options) if worker else None
         self._slots = slots
         self._celery: EmbeddedWorker | None = None
 

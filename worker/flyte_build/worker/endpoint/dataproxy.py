@@ -18,7 +18,7 @@ from flyte_build.bundler.answers import PARTS_HEADER
 from flyte_build.worker.endpoint.failures import not_found
 from flyte_build.worker.endpoint.inputs import MAX_INPUTS, inputs_key, offloaded_uri
 from flyte_build.worker.endpoint.locations import download_link, upload_location
-from flyte_build.worker.endpoint.wire import name_of
+from flyte_build.worker.endpoint.wire import name_of, timestamp
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.stores.keys import ObjectKey
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from flyte_build.worker.endpoint.failures import Context
     from flyte_build.worker.endpoint.parts import Parts
+    from flyte_build.worker.runs.values import Action, ActionName
+    from flyte_build.worker.stores.logs import Portion
 
-_LOG_CHUNK = 256 * 1024
 _POLL_SECONDS = 0.5
 
 
@@ -94,23 +95,32 @@ class DataProxyRpc(DataProxyService):  # type: ignore[misc]
         """The log of an action from its first line, until the action has ended and all was sent."""
         del ctx
         name, position = name_of(request.action_id), 0
-        with self._parts.bell.listen(str(name)) as listener:
+        log = self._parts.log_of(await asyncio.to_thread(self._action, name))
+        with self._parts.bell.listen(*filter(None, (str(name), log.bell))) as listener:
             while not self._parts.stopping.is_set():
-                action = await asyncio.to_thread(self._parts.actions.get, name)
-                if action is None:
-                    raise not_found(f"run {name.run}")
-                while data := await asyncio.to_thread(self._parts.log_of(action).read, position, _LOG_CHUNK):
-                    whole = data[: data.rfind(b"\n") + 1] or data
-                    position += len(whole)
-                    yield _lines(whole)
+                action = await asyncio.to_thread(self._action, name)
+                while (portion := await asyncio.to_thread(log.read, position)).position != position:
+                    position = portion.position
+                    yield _lines(portion)
                 if Phase(action.phase).terminal:
                     return
                 await listener.wait(_POLL_SECONDS)
 
+    def _action(self, name: ActionName) -> Action:
+        action = self._parts.actions.get(name)
+        if action is None:
+            raise not_found(f"run {name.run}")
+        return action
 
-def _lines(data: bytes) -> dataproxy_service_pb2.TailLogsResponse:
+
+def _lines(portion: Portion) -> dataproxy_service_pb2.TailLogsResponse:
+    whose = payload_pb2.LogLineOriginator
     lines = [
-        payload_pb2.LogLine(message=line, originator=payload_pb2.LogLineOriginator.USER)
-        for line in data.decode(errors="replace").splitlines(keepends=True)
+        payload_pb2.LogLine(
+            message=f"{line.text}\n",
+            originator=whose.SYSTEM if line.ours else whose.USER,
+            timestamp=None if line.at is None else timestamp(line.at),
+        )
+        for line in portion.lines
     ]
     return dataproxy_service_pb2.TailLogsResponse(logs=[dataproxy_service_pb2.TailLogsResponse.Logs(lines=lines)])

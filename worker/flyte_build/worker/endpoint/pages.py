@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from flyte_build.registry.errors import InvalidName, ServiceError
@@ -13,10 +13,13 @@ from flyte_build.worker.endpoint import html
 from flyte_build.worker.runs.values import ActionName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
     from flyte_build.worker.endpoint.parts import Parts
     from flyte_build.worker.runs.values import Action
+    from flyte_build.worker.stores.logs import LogView
 
 _SHOWN_RUNS = 100
 _SHOWN_LOG = 200_000
@@ -67,8 +70,7 @@ class Pages:
         action = await asyncio.to_thread(self._find, request)
         if action is None:
             return PlainTextResponse("there is no such run here\n", status_code=404)
-        log = self._parts.log_of(action)
-        return Response(await asyncio.to_thread(log.read, 0, log.size), media_type="text/plain; charset=utf-8")
+        return StreamingResponse(_whole(self._parts.log_of(action)), media_type="text/plain; charset=utf-8")
 
     def _find(self, request: Request) -> Action | None:
         parts = request.path_params
@@ -82,3 +84,13 @@ class Pages:
         build = self._parts.builds.get(action.build_id) if action.build_id else None
         log = self._parts.log_of(action).tail(_SHOWN_LOG)
         return html.run_page(action, self._parts.actions.transitions(action), build, log)
+
+
+def _whole(log: LogView) -> Iterator[str]:
+    """All that is there now. Starlette reads it in a thread."""
+    position = -1
+    portion = log.read(0)
+    while portion.position != position:
+        position = portion.position
+        yield "".join(f"{line.text}\n" for line in portion.lines)
+        portion = log.read(position)

@@ -6,12 +6,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from flyte_build.worker.stores.logs import LogFile
+from flyte_build.worker.stores.logs import LogFile, LogFileView, LogView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flyte_build.worker.builds.logs import BuildLogs
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.bell import Bell
     from flyte_build.worker.database.engine import Database
@@ -42,7 +43,7 @@ class Ringing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of one service, wired once at its start. `logs` is where logs are kept."""
+    """The parts of one service, wired once at its start. `logs` is where logs of runs are kept."""
 
     database: Database
     bell: Bell
@@ -51,18 +52,16 @@ class Parts:
     builds: Builds
     executor: Running
     doorbell: Ringing
+    build_logs: BuildLogs
     logs: Path
     clock: Callable[[], float]
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def log_of(self, action: Action) -> LogFile:
+    def log_of(self, action: Action) -> LogView:
         """The log of an action: its build's, or its container's."""
-        return build_log(self.logs, action.build_id) if action.build_id else run_log(self.logs, action.full_name)
-
-
-def build_log(logs: Path, build_id: str) -> LogFile:
-    """Where the log of a build is."""
-    return LogFile(logs / "builds" / f"{build_id}.log")
+        if action.build_id:
+            return self.build_logs.view(action.build_id)
+        return LogFileView(run_log(self.logs, action.full_name))
 
 
 def run_log(logs: Path, name: ActionName) -> LogFile:

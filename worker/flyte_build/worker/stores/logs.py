@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_LOG = 64 * 2**20
+_CHUNK = 256 * 1024
 # ECMA-48: control sequences (CSI), strings (OSC, DCS, SOS, PM, APC, ended by BEL or ST), and two-byte escapes.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]"
@@ -20,6 +22,57 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def clean(text: str) -> str:
     """`text` without terminal escapes and control characters; a bare carriage return begins a new line."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a log without its end; `at` is seconds since 1970 or None, `ours` says that the service wrote it."""
+
+    at: float | None
+    text: str
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """Lines of a log, and the position to go on from."""
+
+    position: int
+    lines: tuple[Line, ...]
+
+
+class LogView(Protocol):
+    """A log, wherever it is kept. `bell` is what rings when it grew, or empty."""
+
+    bell: str
+
+    def read(self, position: int) -> Portion:
+        """The next lines after a position, 0 being the beginning; the same position again when there are none yet."""
+        ...
+
+    def tail(self, limit: int) -> str:
+        """The last lines, at most `limit` bytes of them."""
+        ...
+
+
+class LogFileView:
+    """A log in a file, as `LogView`; positions are byte offsets."""
+
+    bell = ""
+
+    def __init__(self, log: LogFile) -> None:
+        self._log = log
+
+    def read(self, position: int) -> Portion:
+        """As `LogView.read`."""
+        data = self._log.read(position, _CHUNK)
+        whole = data[: data.rfind(b"\n") + 1] or data
+        lines = tuple(Line(at=None, text=line) for line in whole.decode(errors="replace").splitlines())
+        return Portion(position=position + len(whole), lines=lines)
+
+    def tail(self, limit: int) -> str:
+        """As `LogView.tail`."""
+        return self._log.tail(limit)
 
 
 class LogFile:

@@ -7,7 +7,13 @@ import uuid
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 from tests.engine import remove_pulled
+
+# How many examples a property is tried with: few in `make check`, more in `make test` (`--hypothesis-profile=full`).
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("full", max_examples=100, deadline=None)
+settings.load_profile("quick")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

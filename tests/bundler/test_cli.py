@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from flyte_build.bundler import wire
 from flyte_build.bundler.pickling import load_pickle
 from flyte_build.bundler.receive import extract
+from flyte_build.bundler.wire import Patience
 from flyte_build.registry.names import Digest
 from flyte_build.worker.cli.main import run
 
@@ -236,6 +238,8 @@ def test_insecure_is_said_of_one_endpoint_and_not_of_another(
     cli: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees.make(Path.home(), {".flyte/config.yaml": "admin:\n  endpoint: localhost:1\n  insecure: true\n"})
+    # Nobody answers there, and that need not be tried four times.
+    monkeypatch.setattr(wire, "Patience", lambda: Patience(retries=0))
     for arguments, elsewhere in ((["--endpoint", "127.0.0.1:1"], ""), ([], "127.0.0.1:1")):
         monkeypatch.setenv("FLYTE_BUILD_ENDPOINT", elsewhere)
         assert "https://127.0.0.1:1" in cli(*arguments).err

@@ -63,7 +63,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_lines)
 def test_any_patterns_mean_what_git_says(repository: Path, lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyte_build.bundler.archive import archive
@@ -45,7 +45,6 @@ def manifest_of(root: Path) -> Manifest:
     return list_tree(SourceTree(root=root)).manifest
 
 
-@settings(max_examples=40, deadline=None)
 @given(trees.trees(), st.integers(0, 1 << 30))
 def test_equal_trees_are_one_bundle(tree: Tree, seed: int) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -58,7 +57,6 @@ def test_equal_trees_are_one_bundle(tree: Tree, seed: int) -> None:
         assert (Path(place) / "1.tar.gz").read_bytes() == (Path(place) / "2.tar.gz").read_bytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(trees.trees(), trees.trees())
 def test_other_trees_are_other_bundles(one: Tree, other: Tree) -> None:
     with tempfile.TemporaryDirectory() as place:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyte_build.bundler import hashing
@@ -182,7 +182,6 @@ def test_times_far_in_the_past_and_future_are_no_matter(root: Path, memory: Memo
     assert listed(root, memory).digest == listed(root, memory).digest == listed(root).digest
 
 
-@settings(max_examples=40, deadline=None)
 @given(trees.trees(), trees.trees())
 def test_two_trees_have_one_signature_only_if_nothing_differs(
     tmp_path_factory: pytest.TempPathFactory, one: dict[str, tuple[bytes, bool]], two: dict[str, tuple[bytes, bool]]
@@ -197,7 +196,6 @@ def test_two_trees_have_one_signature_only_if_nothing_differs(
 
 
 @given(st.lists(st.sampled_from(["edit", "same", "touch", "exec", "remove", "add"]), max_size=6))
-@settings(max_examples=25, deadline=None)
 def test_with_a_memory_every_answer_is_as_without(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     root = trees.make(tmp_path_factory.mktemp("t"), FILES)
     memory = Memory(folder=tmp_path_factory.mktemp("m"), racy=RACY)

@@ -22,7 +22,9 @@
     └── ServiceError            the endpoint, its database, its queue or its store
         ├── ServiceUnavailable  it cannot be reached, or cannot serve now (transient)
         ├── ServiceConflict     there is something else under this name already
+        ├── ServiceQuota        it will not do this now: the project has used up what it may
         └── ServiceDenied       it will not do this for this caller
+            └── ServiceStranger it does not know who the caller is
 
 An error is one sentence for the person who reads it: what was done, to what, why it failed. `hint` is what to
 change. `transient` says whether the same call may succeed later; wrappers that retry ask nothing else.
@@ -169,3 +171,11 @@ class ServiceConflict(ServiceError):
 
 class ServiceDenied(ServiceError):
     """The service will not do this for this caller."""
+
+
+class ServiceQuota(ServiceError):
+    """The project has as many builds as it may have."""
+
+
+class ServiceStranger(ServiceDenied):
+    """Whoever asks has not shown who they are, or not so that it can be believed."""

@@ -62,6 +62,14 @@ class Fields:
         self.problem(key, f"is {_kind(value)}, not true or false")
         return False
 
+    def whole(self, key: str) -> int:
+        """A whole number that is not negative, 0 when absent."""
+        value = self._table.get(key, 0)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self.problem(key, "is not a whole number of 0 or more")
+        return 0
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings, empty when absent."""
         value = self._table.get(key, [])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from flyte_build.builder.engine import BuildEvent
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
-from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
+from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.runs.actions import Actions
@@ -32,18 +33,21 @@ class Clock:
 
 @dataclass
 class Building:
-    """A builder of nothing: writes its lines, then does what the test says (`act`), or succeeds."""
+    """A builder of nothing: writes its lines and steps, then does what the test says (`act`), or succeeds."""
 
     lines: tuple[str, ...] = ("resolving", "pushing")
+    steps: tuple[BuildEvent, ...] = ()
     act: Callable[[BuildRequest, threading.Event], None] = lambda request, cancelled: None
     requests: list[BuildRequest] = field(default_factory=list)
     contexts: list[bytes] = field(default_factory=list)
 
-    def __call__(self, request: BuildRequest, log: Callable[[str], None], cancelled: threading.Event) -> BuildOutcome:
+    def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         self.requests.append(request)
         self.contexts.append(request.context.read_bytes() if request.context else b"")
         for line in self.lines:
             log(line)
+        for event in self.steps:
+            log.step(event)
         self.act(request, cancelled)
         return BuildOutcome(reference=REFERENCE, spec_digest=f"sha256:{'b' * 64}", status="built", seconds=0.1)
 
@@ -76,7 +80,7 @@ def serving(tmp_path: Path, building: Building) -> Iterator[Callable[..., Served
             ready.set()
 
         def run() -> None:
-            serve(ServeSettings(port=0, state=state, **settings), building, stop=stop, ready=listening)  # type: ignore[arg-type]
+            serve(ServeSettings(state=state, **{"port": 0, **settings}), building, stop=stop, ready=listening)  # type: ignore[arg-type]
 
         thread = threading.Thread(target=run, name="served")
         thread.start()

@@ -12,6 +12,7 @@ _COMMANDS = {
     "bundle": "Pack a source tree and upload it.",
     "bundles": "Say what a service keeps of uploads, and prune it.",
     "serve": "Run the endpoint with a worker inside.",
+    "builds": "Say what a build service does and did; follow and stop builds.",
     "doctor": "Say what is here, what is missing, and what to do.",
 }
 

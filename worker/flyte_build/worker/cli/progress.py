@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 
 import click
 
@@ -18,35 +19,35 @@ Sink = Callable[[BuildEvent], None]
 
 
 @contextmanager
-def progress(mode: str) -> Iterator[Sink]:
-    """A sink for build events, drawn as `mode` says until the block ends."""
+def progress(mode: str, *, err: bool = True) -> Iterator[Sink]:
+    """A sink for build events, drawn as `mode` says until the block ends: on stderr, or on stdout (not `err`)."""
     if mode == "quiet":
         yield silent
     elif mode == "json":
-        yield _print_json
-    elif mode == "plain" or not sys.stderr.isatty():
-        yield _print_plain
+        yield partial(_print_json, err=err)
+    elif mode == "plain" or not (sys.stderr if err else sys.stdout).isatty():
+        yield partial(_print_plain, err=err)
     else:
-        with _live() as sink:
+        with _live(err=err) as sink:
             yield sink
 
 
-def _print_json(event: BuildEvent) -> None:
-    click.echo(json.dumps({"event": type(event).__name__, **asdict(event)}), err=True)
+def _print_json(event: BuildEvent, *, err: bool) -> None:
+    click.echo(json.dumps({"event": type(event).__name__, **asdict(event)}), err=err)
 
 
-def _print_plain(event: BuildEvent) -> None:
+def _print_plain(event: BuildEvent, *, err: bool) -> None:
     line = line_of(event)
     if line is not None:
-        click.echo(line, err=True)
+        click.echo(line, err=err)
 
 
 @contextmanager
-def _live() -> Iterator[Sink]:
+def _live(*, err: bool) -> Iterator[Sink]:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=err, highlight=False)
     running: dict[str, str] = {}
     with console.status(Text("starting…")) as status:
 

@@ -18,6 +18,7 @@ from flyteidl2.workflow import run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunServiceASGIApplication
 from starlette.routing import Route, Router
 
+from flyte_build.worker.endpoint.builds import BuildsApi
 from flyte_build.worker.endpoint.creation import Creation
 from flyte_build.worker.endpoint.dataproxy import DataProxyRpc
 from flyte_build.worker.endpoint.failures import Translating
@@ -52,7 +53,7 @@ _FILES = (
 
 def application(parts: Parts, names: Names) -> ASGIApp:
     """Everything that this endpoint answers."""
-    routes = [*Pages(parts).routes(), *_store_routes(parts.store)]
+    routes = [*Pages(parts).routes(), *BuildsApi(parts).routes(), *_store_routes(parts.store)]
     return Guarded(_Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), Router(routes)), names)
 
 

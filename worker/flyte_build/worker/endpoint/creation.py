@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from flyte_build.worker.endpoint.tasks import Tasks
     from flyte_build.worker.runs.values import Action
     from flyte_build.worker.stores.keys import ObjectKey
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ class Creation:
             ),
             new,
         )
+        _log.info("run %s waits for build %s of %s", new.name, build.id, build.target)
         self.parts.doorbell.ring(build.id)
         return action
 

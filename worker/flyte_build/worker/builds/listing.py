@@ -1,0 +1,55 @@
+"""Builds as people ask for them: the newest, one of them with its runs, and stopping one for everybody who waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from flyte_build.worker.builds.values import Build
+from flyte_build.worker.database.engine import value_of
+from flyte_build.worker.database.schema import ActionRow, BuildRow
+from flyte_build.worker.runs.values import Action
+
+if TYPE_CHECKING:
+    from flyte_build.worker.builds.records import Builds
+    from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.runs.actions import Actions
+
+MOST = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which builds: of a project, a domain, in a state (each may be empty), and at most how many."""
+
+    project: str = ""
+    domain: str = ""
+    state: str = ""
+    limit: int = 20
+
+
+def newest(database: Database, wanted: Wanted) -> tuple[Build, ...]:
+    """The newest builds, the newest first."""
+    given = {key: value for key in ("project", "domain", "state") if (value := getattr(wanted, key))}
+    query = select(BuildRow).filter_by(**given).order_by(BuildRow.created_at.desc(), BuildRow.id)
+    with database.read() as session:
+        return tuple(value_of(Build, row) for row in session.scalars(query.limit(min(wanted.limit, MOST))))
+
+
+def runs_of(database: Database, build_id: str) -> tuple[Action, ...]:
+    """The runs that asked for a build, the first first."""
+    query = select(ActionRow).filter_by(build_id=build_id).order_by(ActionRow.id)
+    with database.read() as session:
+        return tuple(value_of(Action, row) for row in session.scalars(query.limit(MOST)))
+
+
+def stop(database: Database, builds: Builds, actions: Actions, build_id: str, reason: str) -> int:
+    """Aborts every run that waits for a build, which stops it; how many there were.
+
+    Who asks for the same meanwhile is not stopped with them.
+    """
+    stopped = sum(actions.abort(action, reason) for action in runs_of(database, build_id))
+    builds.leave(build_id)
+    return stopped

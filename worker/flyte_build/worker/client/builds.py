@@ -1,0 +1,134 @@
+"""The client of `/api/v1/builds`: documents of builds, and a log that is followed over restarts of the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from flyte_build.bundler.endpoint import Endpoint
+from flyte_build.bundler.wire import pool_of
+from flyte_build.registry.errors import FlyteBuildError, RegistryUnavailable, ServiceDenied, ServiceError
+from flyte_build.registry.errors import ServiceUnavailable as Unavailable
+from flyte_build.registry.redact import plain
+from flyte_build.registry.translate import translated
+from flyte_build.worker.builds.entries import Entry
+
+TOKEN = "FLYTE_BUILD_TOKEN"  # noqa: S105 - the name of a variable
+_PATH = "/api/v1/builds"
+_MAX_ANSWER = 16 << 20
+_MAX_LINE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildsClient:
+    """Asks one endpoint. `patience` is how long, in seconds, a service may be away while its log is followed."""
+
+    endpoint: Endpoint
+    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""), repr=False)
+    patience: float = 120.0
+
+    def list(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+        """The newest builds; `wanted` may have project, domain, state, limit."""
+        return tuple(self._document("GET", f"{_PATH}?{urlencode(wanted)}")["builds"])
+
+    def show(self, build_id: str) -> Mapping[str, Any]:
+        """One build. ServiceError when there is none."""
+        return dict(self._document("GET", f"{_PATH}/{quote(build_id, safe='')}")["build"])
+
+    def cancel(self, build_id: str) -> int:
+        """Stops a build; how many runs waited for it."""
+        return int(self._document("POST", f"{_PATH}/{quote(build_id, safe='')}/cancel")["runs"])
+
+    def log(self, build_id: str, *, follow: bool) -> Iterator[Entry | Mapping[str, Any]]:
+        """The entries of a log, and at the end the build's document; with `follow` until the build has ended."""
+        position, away_since = 0, None
+        while True:
+            try:
+                for line in self._lines(
+                    f"{_PATH}/{quote(build_id, safe='')}/log?after={position}&follow={int(follow)}"
+                ):
+                    away_since = None
+                    if "position" in line:
+                        position = line["position"]
+                    elif "kind" in line:
+                        yield Entry.decode(json.dumps(line))
+                    elif not follow or line["state"] not in ("queued", "running"):
+                        yield line
+                        return
+            except Unavailable:
+                away_since = away_since or time.monotonic()
+                if not follow or time.monotonic() - away_since > self.patience:
+                    raise
+            time.sleep(1)
+
+    def _lines(self, path: str) -> Iterator[dict[str, Any]]:
+        with self._asked("GET", path) as answer:
+            held = b""
+            for chunk in answer.stream(64 * 1024):
+                *lines, held = (held + chunk).split(b"\n")
+                if len(held) > _MAX_LINE:
+                    raise ServiceError(f"{self.endpoint} sent a line of a log that is too long to be one")
+                yield from (_decoded(line, self.endpoint) for line in lines if line.strip())
+
+    def _document(self, method: str, path: str) -> dict[str, Any]:
+        with self._asked(method, path) as answer:
+            return _decoded(answer.read(_MAX_ANSWER), self.endpoint)
+
+    @contextmanager
+    def _asked(self, method: str, path: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        url = f"{self.endpoint}{path}"
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        timeout = urllib3.Timeout(connect=10, read=60)
+        try:
+            with pool_of(url) as pool:
+                answer = pool.request(
+                    method, url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
+                )
+                try:
+                    self._check(answer)
+                    yield answer
+                finally:
+                    answer.close()
+        except (HTTPError, OSError) as error:
+            said = translated(error, str(self.endpoint))
+            kind = Unavailable if isinstance(said, RegistryUnavailable) else ServiceError
+            raise kind(said.sentence, hint=said.hint) from error
+
+    def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
+        if answer.status == 200:
+            return
+        said = _reason(answer.read(64 * 1024)) or f"it answered {answer.status}"
+        error: FlyteBuildError = ServiceError(f"{self.endpoint}: {said}", hint="is it a flyte-build endpoint?")
+        if answer.status in (401, 403):
+            error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=f"set {TOKEN}")
+        elif answer.status == 404 and said.startswith("there is no build"):
+            error = ServiceError(f"{said.removesuffix(' here')} at {self.endpoint}", hint="flyte-build builds list")
+        elif answer.status >= 500:
+            error = Unavailable(f"{self.endpoint} cannot answer now: {said}")
+        raise error
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return plain(str(json.loads(body)["error"]))
+    except (ValueError, KeyError, TypeError):
+        return plain(body.decode(errors="replace"), 100)
+
+
+def _decoded(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise ServiceError(f"{endpoint} answered something that is not JSON") from error
+    if not isinstance(document, dict):
+        raise ServiceError(f"{endpoint} answered something that is not a document")
+    return document

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from flyte_build.builder.buildx.docker_config import merged, private_config
+from flyte_build.builder.buildx.held import held_folder
 from flyte_build.registry.docker_config import DockerConfig
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Registry
@@ -68,20 +70,57 @@ def test_the_folder_is_private_keeps_contexts_and_is_gone_afterwards(
     assert (own / "config.json").read_text(encoding="utf-8") == '{"currentContext": "remote"}'
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
+def _other_process() -> tuple[int, Path]:
+    """A process in the middle of a build: its number, and its folder."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        with private_config({GHCR: ALICE}) as environment:
+            os.write(writing, environment["DOCKER_CONFIG"].encode())
+            signal.pause()
         os._exit(0)
-    os.waitpid(child, 0)
-    left = tmp_path / "docker" / f"{child}-0123"
-    left.mkdir(parents=True)
-    ours = tmp_path / "docker" / f"{os.getpid()}-4567"
-    ours.mkdir()
+    os.close(writing)
+    try:
+        return child, Path(os.fsdecode(os.read(reading, 4096)))
+    finally:
+        os.close(reading)
+
+
+def _kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_ones_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
+    killed, left = _other_process()
+    living, theirs = _other_process()
+    try:
+        _kill(killed)
+        assert (left / "config.json").exists()
+        with private_config({}):
+            assert not left.exists()
+            assert (theirs / "config.json").exists()
+    finally:
+        _kill(living)
+    assert (theirs / "config.json").exists()
     with private_config({}):
-        assert not left.exists()
-        assert ours.exists()
+        assert not theirs.exists()
+
+
+def test_no_number_of_a_process_decides_and_no_file_of_anybodys_is_removed(tmp_path: Path) -> None:
+    half = tmp_path / "0123"
+    half.mkdir()
+    (tmp_path / "note").write_text("mine")
+    (tmp_path / "elsewhere").symlink_to(tmp_path.parent)
+    with held_folder(tmp_path) as one, held_folder(tmp_path) as two:
+        assert one.is_dir()
+        assert two.is_dir()
+        assert not half.exists()
+    assert sorted(left.name for left in tmp_path.iterdir()) == [".lock", "elsewhere", "note"]
 
 
 class Renewing:

@@ -38,7 +38,7 @@ class Home:
 
     def helper(self, name: str, script: str) -> None:
         path = self.bin / f"docker-credential-{name}"
-        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
     def find(self, registry: Registry) -> Credentials | None:
@@ -192,9 +192,12 @@ def test_a_helper_that_has_nothing_leaves_it_to_auths(home: Home, script: str) -
         ),
         pytest.param("""echo '{"Secret":"s3cret"}'; exit 1""", "failed for ghcr.io", id="fails with an answer"),
         pytest.param("echo '{\"Secret\": s3cret'", "failed for ghcr.io", id="answers half"),
-        pytest.param("echo '[1]'", "failed for ghcr.io: [1]", id="answers a list"),
+        pytest.param("echo '[1]'", "failed for ghcr.io: its answer is not the JSON", id="answers a list"),
+        pytest.param("echo s3cret", "failed for ghcr.io: its answer is not the JSON", id="answers the bare secret"),
+        pytest.param("echo '<html>s3cret'", "failed for ghcr.io: it answered with an HTML page", id="answers a page"),
+        pytest.param("#!/no/such/program", "cannot be started: no such file", id="names a program that is not there"),
         pytest.param("echo s3cret >&2; exit 3", "failed for ghcr.io", id="complains on standard error"),
-        pytest.param("exec yes", "did not answer within", id="never stops answering"),
+        pytest.param("exec yes", "answered more than 65,536 bytes", id="never stops answering"),
     ],
 )
 def test_a_helper_that_fails_is_one_sentence(home: Home, script: str, sentence: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flyte_build.registry.challenge import Challenge, parse_challenges
 from flyte_build.registry.errors import RegistryProtocol
-from flyte_build.registry.failures import is_page, refusal
+from flyte_build.registry.failures import ANONYMOUS, is_page, refusal
 from flyte_build.registry.names import DOCKER_HUB, Registry
 from flyte_build.registry.options import RegistryOptions
 from flyte_build.registry.wire import Request, Response, Transport
@@ -58,7 +58,7 @@ class Endpoints:
                 hint="check the host; a login page or a proxy may be in the way",
             )
         if response.status != 200 and not challenges:
-            raise refusal(f"cannot use {registry} as an OCI registry", host, response, "anonymous")
+            raise refusal(f"cannot use {registry} as an OCI registry", host, response, ANONYMOUS)
         return Endpoint(registry=registry, base=base, challenges=challenges)
 
     def _ping(self, base: str) -> Response:

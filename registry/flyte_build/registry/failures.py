@@ -22,7 +22,10 @@ _INCOMPLETE = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _REFUSED = frozenset({"DENIED", "UNAUTHORIZED"})
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
-_DENIED_HINT = "log in with `docker login {host}` as a user who may do this, or check the name"
+_STRANGER_HINT = "log in with `docker login {host}` as a user who may do this, or check the name"
+_UNKNOWN_HINT = "it does not accept this password or token: renew it where it was found, or `docker login {host}` again"
+_DENIED_HINT = "this user may not do it: `docker login {host}` as one who may, or check the name"
+ANONYMOUS = "anonymous"
 _HINTS = {
     404: "check the name; some registries want a repository to be made first (at ECR: --create-repository)",
     405: "the registry, or this part of it, is read-only",
@@ -68,7 +71,9 @@ def refusal(action: str, host: str, answer: Answer, identity: str) -> RegistryEr
     status = answer.status
     sentence = f"{action}: {host} answered {_status(status)}{_said(answer, codes)} to {identity}"
     if status in (401, 403) or any(code in _REFUSED for code, _ in codes):
-        return RegistryDenied(sentence, hint=_DENIED_HINT.format(host=host))
+        hint = _UNKNOWN_HINT if status == HTTPStatus.UNAUTHORIZED else _DENIED_HINT
+        hint = _STRANGER_HINT if identity.startswith(ANONYMOUS) else hint
+        return RegistryDenied(sentence, hint=hint.format(host=host))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return RegistryDenied(sentence, hint=_HINTS[status])
     if is_absent(answer):

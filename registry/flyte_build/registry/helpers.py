@@ -43,13 +43,21 @@ def ask_helper(
         return None
     answer = _decode(output)
     if code != 0 or answer is None:
-        # A helper says why on its standard output, where it also puts secrets: never show what may be an answer.
-        said = "" if "{" in output else plain(output)
         raise InvalidInput(
-            f"the credential helper {program} failed for {key}{f': {said}' if said else ''}",
+            f"the credential helper {program} failed for {key}{_why(code, output)}",
             hint=f"run `echo {key} | {program} get` to see why, or log in again",
         )
     return _credentials(program, *answer)
+
+
+def _why(code: int, output: str) -> str:
+    """A helper that fails says why where it also puts secrets: what may be an answer is never shown."""
+    if output.lstrip().startswith("<"):
+        return ": it answered with an HTML page"
+    if code == 0:
+        return ": its answer is not the JSON that helpers give"
+    said = "" if "{" in output else plain(output)
+    return f": {said}" if said else ""
 
 
 def _credentials(program: str, username: str, secret: str) -> Credentials | None:
@@ -70,17 +78,9 @@ def _decode(output: str) -> tuple[str, str] | None:
 
 
 def _run(path: str, key: str, environ: Mapping[str, str], timeout: float) -> tuple[int, str]:
-    """Exit code and bounded output. Its standard error is not ours to show."""
-    process = subprocess.Popen(
-        [path, "get"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=dict(environ),
-        start_new_session=True,
-    )
+    """Exit code and bounded output."""
     program = Path(path).name
-    with process:
+    with _start(path, environ) as process:
         try:
             output = _talk(process, key, timeout)
             code = process.wait(timeout=2)
@@ -88,13 +88,31 @@ def _run(path: str, key: str, environ: Mapping[str, str], timeout: float) -> tup
             # Its children too: one of them may hold the pipe open and keep us waiting.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            if not isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
-                raise
-            raise InvalidInput(
-                f"the credential helper {program} did not answer within {timeout:g} s and {_LIMIT:,} bytes",
-                hint="it may wait for you to unlock a keychain; run it by hand to see",
-            ) from None
+            if isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+                raise InvalidInput(
+                    f"the credential helper {program} did not answer within {timeout:g} s for {key}",
+                    hint=f"it may wait for you to unlock a keychain: run `echo {key} | {program} get` to see",
+                ) from None
+            raise
     return code, output.decode("utf-8", "replace")
+
+
+def _start(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Its standard error is not ours to show.
+    try:
+        return subprocess.Popen(
+            [path, "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environ),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InvalidInput(
+            f"the credential helper {path} cannot be started: {(error.strerror or 'failed').lower()}",
+            hint="reinstall it; a script needs a first line (#!) that names a program which is there",
+        ) from error
 
 
 def _talk(process: subprocess.Popen[bytes], key: str, timeout: float) -> bytes:
@@ -115,4 +133,7 @@ def _talk(process: subprocess.Popen[bytes], key: str, timeout: float) -> bytes:
             if not chunk:
                 return output
             output += chunk
-    raise TimeoutError
+    raise InvalidInput(
+        f"the credential helper for {key} answered more than {_LIMIT:,} bytes",
+        hint="repair or replace it: helpers answer with one small JSON object",
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.registry.names import Registry
+from flyte_build.registry.redact import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class Credentials:
         return self.expires_at is not None and now + seconds >= self.expires_at
 
     def __str__(self) -> str:
-        return f"{self.username or 'an identity token'} (from {self.source})"
+        # What a helper or a file calls us is somebody else's text.
+        return f"{plain(self.username, 80) or 'an identity token'} (from {self.source})"
 
 
 class CredentialSource(Protocol):
@@ -75,14 +77,7 @@ class Chain:
 
     def for_registry(self, registry: Registry) -> Credentials | None:
         """What the first place that has an answer says; if none has, what the first one that failed raised."""
-        failed = None
-        for looked in self.look(registry):
-            if looked.found is not None:
-                return looked.found
-            failed = failed or looked.failed
-        if failed is not None:
-            raise failed
-        return None
+        return _first(self.look(registry))
 
     def look(self, registry: Registry) -> Iterator[Looked]:
         """Asks one place after the other, each when the answer is wanted."""
@@ -91,3 +86,25 @@ class Chain:
                 yield Looked(place=place.name, found=place.for_registry(registry))
             except FlyteBuildError as error:
                 yield Looked(place=place.name, failed=error)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the places said about one registry, for whoever wants to know it again."""
+
+    looked: tuple[Looked, ...]
+
+    def for_registry(self, registry: Registry) -> Credentials | None:  # noqa: ARG002 - a source's signature
+        """As the chain that was asked."""
+        return _first(self.looked)
+
+
+def _first(places: Iterable[Looked]) -> Credentials | None:
+    failed = None
+    for looked in places:
+        if looked.found is not None:
+            return looked.found
+        failed = failed or looked.failed
+    if failed is not None:
+        raise failed
+    return None

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from flyte_build.registry.errors import FlyteBuildError
+from flyte_build.registry.failures import ANONYMOUS
 from flyte_build.registry.identity import Credentials, CredentialSource
 from flyte_build.registry.names import Registry
 
@@ -58,5 +59,5 @@ class Identities:
         with self._lock:
             found, failed = self._found.get(registry), self._failed.get(registry)
         if found is None and failed is not None:
-            return f"anonymous, because {failed}"
-        return str(found or "anonymous")
+            return f"{ANONYMOUS}, because {failed}"
+        return str(found or ANONYMOUS)

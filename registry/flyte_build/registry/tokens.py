@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flyte_build.registry.challenge import Challenge
 from flyte_build.registry.errors import RegistryProtocol
-from flyte_build.registry.failures import refusal
+from flyte_build.registry.failures import ANONYMOUS, refusal
 from flyte_build.registry.guard import Guard
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.options import RegistryOptions
@@ -70,7 +70,7 @@ class Tokens:
         most = self._guard.check(base, key.realm, "the token service")
         request = _request(key, credentials, self._options.token_timeout)
         response = self._transport.send(replace(request, seclusion=most))
-        token = _decode(response, key, str(credentials or "anonymous"), self._clock())
+        token = _decode(response, key, str(credentials or ANONYMOUS), self._clock())
         with self._lock:
             self._kept[key] = token
         return token.value

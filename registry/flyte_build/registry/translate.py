@@ -17,6 +17,18 @@ from urllib3.exceptions import (
 from flyte_build.registry.errors import RegistryError, RegistryProtocol, RegistryUnavailable, RegistryUntrusted
 from flyte_build.registry.redact import plain
 
+_AUTHORITY_HINT = (
+    "name the authority that issued it: FLYTE_BUILD_CA_BUNDLE or SSL_CERT_FILE (PEM), "
+    "or ~/.config/docker/certs.d/{host}/ca.crt"
+)
+# OpenSSL's X509_V_ERR_… (openssl-verification-options(1ssl)): what no authority of ours would mend.
+_CERTIFICATE_HINTS = {
+    9: "check this machine's clock",
+    10: "its operator has to renew it; if it is new, check this machine's clock",
+    62: "use the host name that the certificate is for",
+    64: "use the host name that the certificate is for",
+}
+
 
 def translated(error: Exception, origin: str) -> RegistryError:
     """The error for an exception of urllib3, OpenSSL or the operating system; `origin` is scheme://host:port."""
@@ -41,12 +53,12 @@ def _tls(error: Exception, origin: str) -> RegistryError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryUntrusted(
             f"the certificate of {origin} is not trusted: {plain(cause.verify_message)}",
-            hint="name the authority that issued it: SSL_CERT_FILE or the CA bundle setting",
+            hint=_CERTIFICATE_HINTS.get(cause.verify_code, _AUTHORITY_HINT.format(host=origin.partition("://")[2])),
         )
     reason = getattr(cause, "reason", "") or "the handshake failed"
     return RegistryUntrusted(
         f"cannot speak TLS with {origin}: {plain(str(reason)).replace('_', ' ').lower()}",
-        hint="if this registry speaks plain http, allow that explicitly",
+        hint=f"if it speaks plain http and you trust the network: FLYTE_BUILD_PLAIN_HTTP={origin.partition('://')[2]}",
     )
 
 

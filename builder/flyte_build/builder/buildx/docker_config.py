@@ -10,11 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from flyte_build.builder.buildx.held import held_folder
 from flyte_build.builder.buildx.renewal import helper_of, renewed, write_helper
 from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.credentials import default_credentials
@@ -39,8 +39,7 @@ def private_config(
     the user's own configuration cannot be read.
     """
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    folder = _new_folder()
-    try:
+    with held_folder(cache_folder() / "docker") as folder:
         _write(folder / "config.json", merged(_read(own / "config.json"), credentials))
         for name in _KEPT_FOLDERS:
             if (own / name).is_dir():
@@ -56,8 +55,6 @@ def private_config(
                 write_helper(folder, registry, found)
         with renewed(folder, expiring, source or default_credentials(), period):
             yield environment
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def merged(own: Mapping[str, object], credentials: Mapping[Registry, Credentials]) -> dict[str, object]:
@@ -115,26 +112,3 @@ def _read(file: Path) -> dict[str, object]:
 def _write(file: Path, document: Mapping[str, object]) -> None:
     file.touch(mode=0o600)
     file.write_text(json.dumps(document), encoding="utf-8")
-
-
-def _new_folder() -> Path:
-    """`<cache>/docker/<pid>-<random>`, after removing those of processes that are no more."""
-    root = cache_folder() / "docker"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in root.iterdir():
-        process = left.name.partition("-")[0]
-        if process.isdigit() and not _alive(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = root / f"{os.getpid()}-{os.urandom(8).hex()}"
-    folder.mkdir(mode=0o700)
-    return folder
-
-
-def _alive(process: int) -> bool:
-    with suppress(ProcessLookupError):
-        try:
-            os.kill(process, 0)
-        except PermissionError:
-            return True
-        return True
-    return False

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from flyte_build.registry.errors import FlyteBuildError
+from flyte_build.registry.errors import FlyteBuildError, RegistryDenied, RegistryMissing
+from flyte_build.registry.identity import Looked, Remembered
 from flyte_build.registry.names import Registry, Repository
 from flyte_build.worker import settings as configured
 
@@ -50,8 +51,7 @@ def _examine(registry: str | None) -> Iterator[Finding]:
     yield from _tried("engine", _engine)
     yield _machine()
     if registry:
-        yield from _credentials(registry)
-        yield from _tried("registry", lambda: _registry(registry))
+        yield from _registry_findings(registry)
     else:
         yield Finding(
             part="registry",
@@ -94,28 +94,45 @@ def _repository(text: str) -> Repository:
     return Repository.parse(text if "/" in text else f"{Registry.parse(text)}/flyte-build-doctor")
 
 
-def _credentials(text: str) -> Iterator[Finding]:
-    """Where credentials for this registry are looked for, in that order: what was found, never its value."""
+def _registry_findings(text: str) -> Iterator[Finding]:
     from flyte_build.registry.credentials import default_credentials
 
     try:
-        registry = _repository(text).registry
-    except FlyteBuildError:
+        repository = _repository(text)
+    except FlyteBuildError as error:
+        yield Finding(part="registry", fine=False, found=error.sentence, what_to_do=error.hint)
         return
+    # Asked once: a helper that hangs hangs for half a minute.
+    looked = tuple(default_credentials().look(repository.registry))
+    yield from _credentials(repository.registry, looked)
+    yield from _tried("registry", lambda: _push_check(repository, looked, is_host_only="/" not in text))
+
+
+def _credentials(registry: Registry, places: tuple[Looked, ...]) -> Iterator[Finding]:
+    """Where credentials for this registry are looked for, in that order: what was found, never its value."""
     used = False
-    for looked in default_credentials().look(registry):
+    for looked in places:
         found = f"{looked}"
         if looked.found and not used:
             found, used = f"{found}: this one is used", True
         hint = looked.failed.hint if looked.failed else ""
         yield Finding(part="identity", fine=not looked.failed, needed=False, found=found, what_to_do=hint)
+    failed = any(looked.failed for looked in places)
     if not used:
-        yield Finding(part="identity", fine=True, found=f"{registry} is spoken to as anonymous")
+        found = f"{registry} is spoken to as anonymous{', and not pushed to' if failed else ''}"
+        yield Finding(part="identity", fine=not failed, needed=False, found=found)
 
 
-def _registry(text: str) -> Finding:
+def _push_check(repository: Repository, looked: tuple[Looked, ...], *, is_host_only: bool) -> Finding:
     from flyte_build.registry.client import RegistryClient
 
-    repository = _repository(text)
-    RegistryClient().push_check(repository)
+    try:
+        RegistryClient(Remembered(looked)).push_check(repository)
+    except (RegistryDenied, RegistryMissing) as error:
+        if not is_host_only:
+            raise
+        # Many registries let nobody push to a name that we made up.
+        better = f"ask about the place that you push to: --registry {repository.registry}/TEAM/NAME"
+        hint = f"{error.hint}; or {better}" if error.hint else better
+        return Finding(part="registry", fine=False, found=error.sentence, what_to_do=hint)
     return Finding(part="registry", fine=True, found=f"{repository} can be pushed to")

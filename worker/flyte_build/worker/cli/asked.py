@@ -15,7 +15,7 @@ from flyte_build.builder.sources.find import find_specs
 from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
-from flyte_build.registry.names import Repository, parse_tag
+from flyte_build.registry.names import Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.wishes import wishes_of
 from flyte_build.worker.drivers import image as driver
@@ -53,6 +53,14 @@ class Asked:
     def texts(self, name: str) -> tuple[str, ...]:
         value = self._flags[name]
         return value if isinstance(value, tuple) else ()
+
+    def caches(self, name: str, target: Target) -> tuple[str, ...]:
+        """Cache sources or sinks of one image: several images in one cache would overwrite each other's."""
+        own = {"{name}": target.repository.path.rpartition("/")[2], "{repository}": str(target.repository)}
+        found = self.texts(name)
+        for mark, value in own.items():
+            found = tuple(text.replace(mark, value) for text in found)
+        return found
 
     def number(self, name: str) -> float | None:
         value = self._flags[name]

@@ -13,6 +13,7 @@ _COMMANDS = {
     "bundles": "Say what a service keeps of uploads, and prune it.",
     "serve": "Run the endpoint with a worker inside.",
     "builds": "Say what a build service does and did; follow and stop builds.",
+    "ci": "Do what the GitHub Action asks, and report as GitHub shows it.",
     "doctor": "Say what is here, what is missing, and what to do.",
 }
 

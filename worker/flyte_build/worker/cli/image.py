@@ -41,8 +41,12 @@ EXIT_MISSING = 3
 @click.option(
     "--secret", "secrets", multiple=True, metavar="id=ID,env=NAME|src=FILE", help="A build secret (repeatable)."
 )
-@click.option("--cache-from", multiple=True, help="As docker buildx build --cache-from (repeatable).")
-@click.option("--cache-to", multiple=True, help="As docker buildx build --cache-to (repeatable).")
+@click.option(
+    "--cache-from",
+    multiple=True,
+    help="As docker buildx build --cache-from; {name} and {repository} are the image's (repeatable).",
+)
+@click.option("--cache-to", multiple=True, help="As docker buildx build --cache-to, likewise (repeatable).")
 @click.option(
     "--compression",
     type=click.Choice(["zstd", "gzip"]),
@@ -103,8 +107,8 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
             compression=asked.compression,
             no_cache=asked.is_set("no_cache"),
             reproducible=asked.is_set("reproducible") or asked.is_set("locked"),
-            cache_from=asked.texts("cache_from"),
-            cache_to=asked.texts("cache_to"),
+            cache_from=asked.caches("cache_from", planned.target),
+            cache_to=asked.caches("cache_to", planned.target),
             timeout=asked.number("timeout"),
             progress=sink,
         )

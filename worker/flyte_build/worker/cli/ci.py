@@ -1,0 +1,62 @@
+"""`flyte-build ci`: what `action.yml` runs. Builds or checks, and reports as GitHub shows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput
+from flyte_build.worker.github import commands
+from flyte_build.worker.github.inputs import PREFIX, read_inputs
+from flyte_build.worker.github.job import Job
+from flyte_build.worker.github.oidc import cloud_identity
+from flyte_build.worker.github.report import Report
+
+EXIT_MISSING = 3
+_OPTIONAL = (
+    *(f"FLYTE_BUILD_REGISTRY_{part}" for part in ("HOST", "USERNAME", "PASSWORD")),
+    *(f"FLYTE_BUILD_{part}" for part in ("ENDPOINT", "PROJECT", "DOMAIN")),
+    *("AWS_REGION", "GITHUB_TOKEN"),
+)
+
+
+@click.command()
+@click.pass_context
+def ci(ctx: click.Context) -> None:
+    """Do what the GitHub Action's inputs ask (FLYTE_BUILD_ACTION_* variables, see action.yml).
+
+    Writes annotations to stdout, and to the files that GITHUB_OUTPUT and GITHUB_STEP_SUMMARY name. Exit codes are
+    those of `image`; 3 only with fail-if-missing.
+    """
+    report = Report(dict(os.environ), sys.stdout)
+    try:
+        with tempfile.TemporaryDirectory(prefix="flyte-build-ci-") as folder:
+            inputs = read_inputs(os.environ)
+            _enter(Path(folder))
+            Job(inputs, report).run()
+    except FlyteBuildError as error:
+        # Not shown once more by the frame: its last lines are a build's, and GitHub would obey them.
+        report.failed(error)
+        ctx.exit(1)
+    finally:
+        report.write()
+    if report.is_missing and inputs.fail_if_missing:
+        ctx.exit(EXIT_MISSING)
+
+
+def _enter(folder: Path) -> None:
+    """Goes where the sources are, with the identities that the inputs give. Secrets are masked before anything else."""
+    for name in _OPTIONAL:
+        if not os.environ.get(name):
+            os.environ.pop(name, None)  # an input that was not given comes as an empty text
+    if password := os.environ.get("FLYTE_BUILD_REGISTRY_PASSWORD"):
+        click.echo(commands.mask(password))
+    os.environ.update(cloud_identity(os.environ, folder))
+    place = os.environ.get(f"{PREFIX}WORKING_DIRECTORY") or "."
+    if not Path(place).is_dir():
+        raise InvalidInput(f"the input 'working-directory' names {place}, which is not a folder of the repository")
+    os.chdir(place)

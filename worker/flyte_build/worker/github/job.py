@@ -1,0 +1,150 @@
+"""The line of `flyte-build ci`: sources -> what exists -> what is built -> rows of the report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flyte_build.builder.buildx.docker import DockerEngine, find_engine
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.errors import EngineMissing, FlyteBuildError, InvalidInput
+from flyte_build.registry.inventory import inspect_image
+from flyte_build.registry.names import ImageName
+from flyte_build.registry.redact import plain
+from flyte_build.worker.github import commands
+from flyte_build.worker.github.inputs import Inputs
+from flyte_build.worker.github.report import Report
+from flyte_build.worker.github.runs import Heard, run_image
+from flyte_build.worker.github.summary import Row
+
+BUILDER = "flyte-build-action"
+_PASSED_OVER = {"node_modules", "site-packages", "__pycache__"}
+Image = dict[str, object]
+
+
+class Job:
+    """One run of the action."""
+
+    def __init__(self, inputs: Inputs, report: Report) -> None:
+        self._inputs = inputs
+        self._report = report
+        self._heard = Heard()
+
+    def run(self) -> None:
+        """Raises FlyteBuildError for what failed; the report then holds what was done before it."""
+        inputs, report = self._inputs, self._report
+        if not inputs.sources:
+            inputs = replace(inputs, sources=tuple(found_sources(Path())))
+        report.sources = tuple(Path(source) for source in inputs.sources)
+        images = run_image(inputs.check_argv(), report.say)
+        report.images, report.rows = images, self._rows(images)
+        missing = [str(image["name"]) for image in images if image["status"] == "missing"]
+        if inputs.mode == "check":
+            for name in missing:
+                report.notice(f"the image {name} does not exist yet: it is built after the merge")
+            return
+        builder = _builder(inputs, images) if missing else ""
+        why = inputs.why and bool(missing) and inputs.mode == "build"
+        images = self._built(inputs.build_argv(why=why, builder=builder))
+        report.images, report.rows = images, self._rows(images)
+        for image in images:
+            for note in self._heard.notes[str(image["name"])]:
+                report.notice(f"{image['name']}: {note}")
+
+    def _built(self, argv: Sequence[str]) -> list[Image]:
+        """Between the two words no line of a build is a command to GitHub: a build prints what it likes."""
+        stop, go_on = commands.stop_commands()
+        self._report.say("::group::flyte-build image")
+        self._report.say(stop)
+        try:
+            return run_image(argv, self._hear)
+        finally:
+            self._report.say(go_on)
+            self._report.say("::endgroup::")
+
+    def _hear(self, line: str) -> None:
+        said = self._heard.hear(line)
+        if said is not None:
+            self._report.say(said)
+
+    def _rows(self, images: Iterable[Image]) -> list[Row]:
+        return [self._row(image) for image in images]
+
+    def _row(self, image: Image) -> Row:
+        name, seconds = str(image["name"]), image["seconds"]
+        pinned = str(image["pinned"] or "")
+        heard = self._heard
+        # Steps are told without a name where there is one image only.
+        told = name if name in heard.steps else ""
+        return Row(
+            name=name,
+            status=str(image["status"]),
+            pinned=pinned,
+            size=_size(pinned),
+            cached=heard.cached[told] if image["status"] == "built" else 0,
+            steps=heard.steps[told] if image["status"] == "built" else 0,
+            seconds=seconds if isinstance(seconds, float) else None,
+            why="\n".join(heard.why[name]),
+        )
+
+
+def found_sources(folder: Path) -> Iterable[str]:
+    """Every `image.toml` below a folder, sorted. Raises InvalidInput when there is none."""
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _PASSED_OVER and not name.startswith("."))
+        found += [Path(place, name).as_posix() for name in files if name == "image.toml"]
+    if not found:
+        raise InvalidInput(
+            "the repository has no image.toml, and no sources were given",
+            hint="give the input `sources`: Python files, image.toml files or Dockerfiles, one a line",
+        )
+    return sorted(found)
+
+
+def _size(pinned: str) -> int | None:
+    """Compressed bytes in the registry; None where that cannot be told, because the image is fine without."""
+    if not pinned:
+        return None
+    try:
+        return inspect_image(RegistryClient(), ImageName.parse(pinned)).size
+    except FlyteBuildError:
+        return None
+
+
+def _builder(inputs: Inputs, images: Iterable[Image]) -> str:
+    """The name of a builder made for this job, where the engine itself can do less than is asked; else empty."""
+    given = inputs.build_arguments
+    if "--builder" in given or "--engine" in given:
+        return ""
+    platforms = max((len(found) for image in images if isinstance(found := image["platforms"], list)), default=1)
+    engine = find_engine()
+    if not needs_builder(engine, cache=inputs.cache != "none", platforms=platforms):
+        return ""
+    return _create_builder(engine)
+
+
+def needs_builder(engine: DockerEngine, *, cache: bool, platforms: int) -> bool:
+    """Docker's classic image store keeps no cache elsewhere and makes no image of several platforms. Pure."""
+    return engine.driver == "docker" and not engine.stores_images and (cache or platforms > 1)
+
+
+def _create_builder(engine: DockerEngine) -> str:
+    """Makes it unless it is there: a runner of one's own keeps it, and its cache, from job to job."""
+    buildx = (*engine.command, "buildx")
+    if _done((*buildx, "inspect", BUILDER)).returncode != 0:
+        made = _done((*buildx, "create", "--name", BUILDER, "--driver", "docker-container"))
+        if made.returncode != 0:
+            said = plain(made.stderr.strip().rpartition("\n")[2])
+            raise EngineMissing(
+                f"docker could not make the builder {BUILDER!r}: {said}",
+                hint="put docker/setup-buildx-action before this step, or give the input `cache: none`",
+            )
+    return BUILDER
+
+
+def _done(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)

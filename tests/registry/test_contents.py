@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.registry.doubles import (
     FaultyRegistry,
@@ -17,6 +19,7 @@ from flyte_build.registry.errors import (
     RegistryMissing,
     RegistryProtocol,
 )
+from flyte_build.registry.inventory import inspect_image
 from flyte_build.registry.names import Repository
 from flyte_build.registry.verify import digest_of
 
@@ -93,3 +96,11 @@ class TestIndexes:
         image = anonymous().find(name_in(faulty))
         assert image is not None
         assert (image.platforms, image.config) == ((), None)
+
+
+def test_a_build_cache_is_described_although_its_index_holds_layers(faulty: FaultyRegistry) -> None:
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": str(digest_of(b"x")), "size": 7}
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [layer]}).encode()
+    faulty.says(V1, Says(200, body, (("content-type", OCI_INDEX),)))
+    stored = inspect_image(anonymous(), name_in(faulty))
+    assert (stored.size, stored.parts, stored.spec_digest) == (7, (), None)

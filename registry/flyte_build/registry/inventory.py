@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.descriptors import Descriptor, Platform
+from flyte_build.registry.descriptors import INDEXES, MANIFESTS, Descriptor, Platform
 from flyte_build.registry.documents import IMAGE_CONFIGS, ImageConfig, Manifest, decode_config
 from flyte_build.registry.errors import InvalidName
 from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
@@ -94,7 +94,9 @@ def shared(images: Iterable[Stored]) -> dict[Digest, int]:
 
 
 def _describe(client: RegistryClient, repository: Repository, manifest: Manifest, tags: tuple[str, ...]) -> Stored:
-    entries = manifest.manifests[:_MOST_MANIFESTS]
+    # BuildKit's cache is an index whose entries are layers.
+    entries = [entry for entry in manifest.manifests[:_MOST_MANIFESTS] if entry.media_type in MANIFESTS | INDEXES]
+    loose = [entry for entry in manifest.manifests if entry.media_type not in MANIFESTS | INDEXES]
     parts = [client.manifest(ImageReference(repository, entry.digest)) for entry in entries]
     images = [one for one in (manifest, *parts) if one.config and one.config.media_type in IMAGE_CONFIGS]
     configs = [_config(client, repository, one) for one in images]
@@ -108,9 +110,13 @@ def _describe(client: RegistryClient, repository: Repository, manifest: Manifest
         spec_digest=_spec_digest(configs),
         created=_latest([config.created for config in configs], attached),
         parts=tuple(part.descriptor.digest for part in parts),
-        blobs=_unique([blob for one in everything for blob in (*one.layers, *((one.config,) if one.config else ()))]),
+        blobs=_unique([*loose, *(blob for one in everything for blob in _blobs_of(one))]),
         attached=attached,
     )
+
+
+def _blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
+    return (*manifest.layers, *((manifest.config,) if manifest.config else ()))
 
 
 def _config(client: RegistryClient, repository: Repository, manifest: Manifest) -> ImageConfig:

@@ -6,7 +6,7 @@ import click
 
 from flyte_build.builder.engine import BuildOptions
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import InvalidInput, RegistryError
 from flyte_build.worker.cli import answers
 from flyte_build.worker.cli.asked import Asked
 from flyte_build.worker.cli.progress import MODES, progress
@@ -68,10 +68,7 @@ def image(ctx: click.Context, /, **flags: object) -> None:
     registry = RegistryClient()
     planned = [locked.prepare(found, registry, mode=asked.lock, tags=asked.tags) for found in asked.specs()]
     if asked.is_set("why"):
-        from flyte_build.worker.drivers.why import explain
-
-        for one in planned:
-            click.echo("".join(f"why {one.spec.name}: {line}\n" for line in explain(one, registry)), err=True, nl=False)
+        _tell_why(planned, registry)
     if asked.is_set("dry_run"):
         from flyte_build.worker.cli import dry_run
 
@@ -91,6 +88,17 @@ def image(ctx: click.Context, /, **flags: object) -> None:
     answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
     if any(outcome.status == "missing" for outcome in outcomes):
         ctx.exit(EXIT_MISSING)
+
+
+def _tell_why(planned: list[driver.Planned], registry: RegistryClient) -> None:
+    from flyte_build.worker.drivers.why import explain
+
+    for one in planned:
+        try:
+            lines = explain(one, registry)
+        except RegistryError as error:
+            lines = (f"not known: {error.sentence}",)  # the image can be built all the same
+        click.echo("".join(f"why {one.spec.name}: {line}\n" for line in lines), err=True, nl=False)
 
 
 def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:

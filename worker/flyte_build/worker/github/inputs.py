@@ -12,9 +12,11 @@ PREFIX = "FLYTE_BUILD_ACTION_"
 Mode = Literal["build", "check", "build-only"]
 Cache = Literal["none", "registry", "gha"]
 _TRUE, _FALSE = ("true", "1", "yes"), ("", "false", "0", "no")
+_REGISTRY = "type=registry,ref={repository}:buildcache"
 _CACHES: dict[Cache, tuple[str, str]] = {
     "none": ("", ""),
-    "registry": ("type=registry,ref={repository}:buildcache", "type=registry,ref={repository}:buildcache,mode=max"),
+    # Amazon's registry keeps a cache only in the form of an image.
+    "registry": (_REGISTRY, f"{_REGISTRY},mode=max,image-manifest=true,oci-mediatypes=true"),
     "gha": ("type=gha,scope={name}", "type=gha,scope={name},mode=max"),
 }
 

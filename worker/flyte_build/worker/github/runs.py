@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -13,6 +14,8 @@ from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput, StepSt
 from flyte_build.worker.drivers.lines import is_noise, line_of
 
 _EVENTS: dict[str, type[BuildEvent]] = {one.__name__: one for one in (StepStarted, StepEnded, StepOutput)}
+# What the engine does around the steps that were asked for; it would make every count of cache hits a lie.
+_OWN_WORK = re.compile(r"base image|exporting |importing |pushing |preparing |sending |inferring |\[auth\]")
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class Heard:
         known = {one.name for one in fields(kind)}
         event = kind(**{key: value for key, value in said.items() if key in known})  # type: ignore[arg-type]
         image = str(said.get("image") or self.image)
-        if isinstance(event, StepEnded) and not is_noise(event):
+        if isinstance(event, StepEnded) and not is_noise(event) and not _OWN_WORK.match(event.title):
             self.steps[image] += 1
             self.cached[image] += event.cached
         return line_of(event)

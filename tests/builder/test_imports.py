@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("flyte", "flyteidl2", "google.protobuf", "packaging", "pathspec", "python_on_whales", "pydantic", "rich")
+HEAVY = ("flyte", "flyteidl2", "google.protobuf", "packaging", "pathspec", "pydantic", "rich")
 SCRIPT = f"""
 import sys
 from pathlib import Path

@@ -135,7 +135,7 @@ def test_a_fresh_process_checks_without_loading_what_is_heavy(tmp_path: Path) ->
             "from flyte_build.registry.client import RegistryClient\n"
             "from flyte_build.registry.names import ImageName\n"
             f"assert RegistryClient().find(ImageName.parse('{registry}/acme/x:v1'))\n"
-            "heavy = {'requests', 'httpx', 'oras', 'boto3', 'subprocess', 'asyncio', 'python_on_whales'}\n"
+            "heavy = {'requests', 'httpx', 'oras', 'boto3', 'subprocess', 'asyncio'}\n"
             "print(sorted(heavy & set(sys.modules)))\n"
         )
         environ = {**os.environ, "HOME": str(tmp_path)}

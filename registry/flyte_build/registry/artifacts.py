@@ -7,65 +7,59 @@ who only asks whether an image exists.
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-import oras.oci
-import oras.provider
-import requests
-
-from flyte_build.registry.blob import Blob
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.descriptors import OCI_MANIFEST, Descriptor
-from flyte_build.registry.documents import Manifest
-from flyte_build.registry.encode import EMPTY, EMPTY_TYPE
-from flyte_build.registry.errors import InvalidInput, RegistryProtocol
-from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
+from flyte_build.registry.errors import RegistryProtocol
+from flyte_build.registry.names import ImageName, ImageReference, Repository
+from flyte_build.registry.packing import Artifact, ArtifactFile, Wire
+from flyte_build.registry.parallel import in_parallel
 from flyte_build.registry.referrers import Referrers
-from flyte_build.registry.uploads import Uploads
 
+__all__ = [
+    "INSTALLED_TYPE",
+    "LOG_TYPE",
+    "PLAN_TYPE",
+    "Artifact",
+    "ArtifactFile",
+    "attach",
+    "attach_all",
+    "fetch_artifact",
+    "push_artifact",
+]
 PLAN_TYPE = "application/vnd.flyte-build.plan.v1+json"
 LOG_TYPE = "application/vnd.flyte-build.log.v1"
 
-_FOLDER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-_TITLE = "org.opencontainers.image.title"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactFile:
-    """A file of an artifact; `title` is the name that it will have when it is taken out again."""
-
-    path: Path
-    title: str
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """Files with a type (`application/vnd…`) and annotations."""
-
-    artifact_type: str
-    files: Sequence[ArtifactFile]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+INSTALLED_TYPE = "application/vnd.flyte-build.installed.v1+json"
 
 
 def attach(client: RegistryClient, image: ImageReference, artifact: Artifact) -> ImageReference:
-    """Stores the artifact as a referrer of the image; the same artifact again is the same referrer.
+    """As `attach_all`, for one artifact."""
+    return attach_all(client, image, (artifact,))[0]
+
+
+def attach_all(
+    client: RegistryClient, image: ImageReference, artifacts: Sequence[Artifact]
+) -> tuple[ImageReference, ...]:
+    """Stores artifacts as referrers of the image; the same artifact again is the same referrer.
 
     Raises RegistryMissing when the image is not there, and what pushing raises.
     """
     subject = client.manifest(image).descriptor
-    wire = _Wire(client, image.repository, artifact, subject)
-    wire.send()
-    return wire.stored
+
+    def packed(artifact: Artifact) -> bytes:
+        wire = Wire(client, image.repository, artifact, subject)
+        wire.send()
+        return wire.packed
+
+    bodies = in_parallel(packed, artifacts, client.api.options.parallel)
+    return Referrers(client.api, client.manifests).attach_all(image, bodies)
 
 
 def push_artifact(client: RegistryClient, repository: Repository, artifact: Artifact, tag: str) -> ImageReference:
     """Stores the artifact under a tag; raises what pushing raises."""
-    wire = _Wire(client, repository, artifact, None, tag)
+    wire = Wire(client, repository, artifact, None, tag)
     wire.send()
     return wire.stored
 
@@ -78,115 +72,9 @@ def fetch_artifact(client: RegistryClient, name: ImageName, folder: Path, artifa
     if artifact_type and manifest.artifact_type != artifact_type:
         raise RegistryProtocol(f"{name} is {manifest.artifact_type or 'no artifact'}, not {artifact_type}")
     folder.mkdir(parents=True, exist_ok=True)
-    wire = _Wire(client, name.repository, Artifact(artifact_type=artifact_type, files=()), None)
+    wire = Wire(client, name.repository, Artifact(artifact_type=artifact_type, files=()), None)
     try:
         files = wire.receive(manifest, folder)
     except (OSError, ValueError) as error:
         raise RegistryProtocol(f"{name} holds files that cannot be written to {folder}: {error}") from error
     return tuple(Path(file) for file in files)
-
-
-class _Wire(oras.provider.Registry):  # type: ignore[misc]
-    """oras' packing over our client. What of oras would speak to a registry itself is replaced or never called."""
-
-    def __init__(
-        self,
-        client: RegistryClient,
-        repository: Repository,
-        artifact: Artifact,
-        subject: Descriptor | None,
-        tag: str = "",
-    ) -> None:
-        super().__init__(hostname=repository.registry.host)
-        self.auth.load_configs = _nothing
-        self.stored = ImageReference(repository, Digest("sha256", "0" * 64))
-        self._client = client
-        self._repository = repository
-        self._artifact = artifact
-        self._subject = subject
-        self._tag = tag
-        self._manifest: Manifest | None = None
-
-    def send(self) -> None:
-        """Packs and pushes the artifact; `stored` says where."""
-        about = self._subject
-        with tempfile.TemporaryDirectory() as folder:
-            empty = Path(folder, "empty.json")
-            empty.write_bytes(EMPTY)
-            self.push(
-                target=f"{self._repository}:{self._tag or 'none'}",
-                files=[_titled(Path(folder, str(n)), file) for n, file in enumerate(self._artifact.files)],
-                manifest_config=f"{empty}:{EMPTY_TYPE}",
-                manifest_annotations=dict(self._artifact.annotations),
-                subject=oras.oci.Subject(about.media_type, str(about.digest), about.size) if about else None,
-                disable_path_validation=True,
-                quiet=True,
-            )
-
-    def receive(self, manifest: Manifest, folder: Path) -> list[str]:
-        """The files of the manifest, taken out."""
-        titles = [dict(layer.annotations).get(_TITLE, "") for layer in manifest.layers]
-        names = [Path(title).name for title in titles]
-        types = {layer.media_type for layer in manifest.layers}
-        # oras unpacks archives that are marked as folders, with all that an archive may do.
-        if names != titles or len(set(names)) != len(names) or "" in names or _FOLDER_TYPE in types:
-            raise RegistryProtocol(f"{self._repository}@{manifest.descriptor.digest} is not a plain list of files")
-        self._manifest = manifest
-        return list(self.pull(target=f"{self._repository}@{manifest.descriptor.digest}", outdir=str(folder)))
-
-    def upload_blob(self, blob: str, _: object, layer: dict[str, object], **__: object) -> requests.Response:
-        """oras' step, by our client."""
-        descriptor = Descriptor(
-            media_type=str(layer["mediaType"]), digest=Digest.parse(str(layer["digest"])), size=int(str(layer["size"]))
-        )
-        content = Blob.of_file(Path(blob), descriptor)
-        Uploads(self._client.api, self._client.blobs).push(self._repository, content)
-        return _done()
-
-    def upload_manifest(self, manifest: dict[str, object], _: object) -> requests.Response:
-        """oras' step, by our client; oras does not know `artifactType`, nor what to do without a referrers API."""
-        if self._artifact.artifact_type:
-            manifest = {**manifest, "artifactType": self._artifact.artifact_type}
-        body = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
-        if self._subject is not None:
-            image = ImageReference(self._repository, self._subject.digest)
-            self.stored = Referrers(self._client.api, self._client.manifests).attach(image, body)
-        else:
-            self.stored = self._client.manifests.put(self._repository, body, OCI_MANIFEST, self._tag).reference
-        return _done()
-
-    def get_manifest(self, *_: object, **__: object) -> dict[str, object]:
-        """oras' step: the manifest that our client has read and verified."""
-        document: dict[str, object] = json.loads(self._manifest.body) if self._manifest else {}
-        return document
-
-    def download_blob(self, _: object, digest: str, outfile: str) -> str:
-        """oras' step, by our client."""
-        layers = self._manifest.layers if self._manifest else ()
-        descriptor = next(layer for layer in layers if str(layer.digest) == digest)
-        self._client.blobs.fetch(self._repository, descriptor, Path(outfile))
-        return outfile
-
-    def do_request(self, *_: object, **__: object) -> requests.Response:
-        """Nothing of oras' reaches a registry on its own."""
-        raise NotImplementedError
-
-
-def _titled(folder: Path, file: ArtifactFile) -> str:
-    """oras takes a file's name for its title, and what follows a colon for its type."""
-    folder.mkdir()
-    link = folder / file.title
-    if link.name != file.title or ":" in file.title:
-        raise InvalidInput(f"{file.title!r} cannot be the name of a file in an artifact")
-    link.symlink_to(file.path.resolve())
-    return f"{link}:{file.media_type}"
-
-
-def _done() -> requests.Response:
-    response = requests.Response()
-    response.status_code = 201
-    return response
-
-
-def _nothing(*_: object, **__: object) -> None:
-    """oras would read Docker's configuration here, and start helper programs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from flyte_build.registry.api import Api
 from flyte_build.registry.descriptors import OCI_INDEX, OCI_MANIFEST, Descriptor
@@ -10,8 +11,9 @@ from flyte_build.registry.documents import Manifest, decode_manifest
 from flyte_build.registry.encode import extend_index
 from flyte_build.registry.errors import InvalidInput, RegistryUnavailable
 from flyte_build.registry.failures import is_page
-from flyte_build.registry.manifests import Manifests
+from flyte_build.registry.manifests import Manifests, Put
 from flyte_build.registry.names import ImageName, ImageReference
+from flyte_build.registry.parallel import in_parallel
 from flyte_build.registry.verify import MANIFEST_LIMIT, bounded, digest_of
 from flyte_build.registry.wire import Request
 
@@ -45,18 +47,28 @@ class Referrers:
         return tuple(unique[digest] for digest in sorted(unique))
 
     def attach(self, reference: ImageReference, body: bytes) -> ImageReference:
-        """Stores a manifest whose `subject` is the image, and sees to it that it is listed. Safe to repeat.
+        """As `attach_all`, for one manifest."""
+        return self.attach_all(reference, (body,))[0]
 
-        Its blobs must be there. Raises InvalidInput when its subject is another one, RegistryUnavailable when others
+    def attach_all(self, reference: ImageReference, bodies: Sequence[bytes]) -> tuple[ImageReference, ...]:
+        """Stores manifests whose `subject` is the image, and sees to it that they are listed. Safe to repeat.
+
+        Their blobs must be there. Raises InvalidInput when a subject is another one, RegistryUnavailable when others
         keep changing the list of a registry without the referrers API.
         """
-        manifest = decode_manifest(body, OCI_MANIFEST, digest_of(body), "the manifest to attach")
-        if manifest.subject is None or manifest.subject.digest != reference.digest:
+        manifests = [decode_manifest(body, OCI_MANIFEST, digest_of(body), "the manifest to attach") for body in bodies]
+        if any(one.subject is None or one.subject.digest != reference.digest for one in manifests):
             raise InvalidInput(f"the manifest to attach is not about {reference}")
-        put = self._manifests.put(reference.repository, body, manifest.descriptor.media_type)
-        if put.subject != str(reference.digest):
-            self._list_by_tag(reference, _described(manifest))
-        return put.reference
+
+        def put(manifest: Manifest) -> Put:
+            return self._manifests.put(reference.repository, manifest.body, manifest.descriptor.media_type)
+
+        stored = in_parallel(put, manifests, self._api.options.parallel)
+        # A registry without the API keeps the list in one document: one change of it for all, because changes collide.
+        unlisted = [one for one, known in zip(manifests, stored, strict=True) if known.subject != str(reference.digest)]
+        if unlisted:
+            self._list_by_tag(reference, [_described(manifest) for manifest in unlisted])
+        return tuple(known.reference for known in stored)
 
     def _by_api(self, reference: ImageReference) -> tuple[Descriptor, ...] | None:
         """None where the registry has no such API."""
@@ -79,24 +91,27 @@ class Referrers:
             found.extend(index.manifests)
         return tuple(found)
 
-    def _list_by_tag(self, reference: ImageReference, entry: Descriptor) -> None:
+    def _list_by_tag(self, reference: ImageReference, entries: Sequence[Descriptor]) -> None:
         """Reads, adds, writes, and looks whether it lasted: a registry has no way to do that in one."""
         name = ImageName(reference.repository, fallback_tag(reference))
         for attempt in range(_FALLBACK_ATTEMPTS):
             current = self._manifests.find(name)
-            if current is not None and any(one.digest == entry.digest for one in current.manifests):
+            missing = _missing(current, entries)
+            if not missing:
                 return
-            body = extend_index(current.body if current is not None and current.is_index else b"", entry)
+            body = current.body if current is not None and current.is_index else b""
+            for entry in missing:
+                body = extend_index(body, entry)
             self._manifests.put(reference.repository, body, OCI_INDEX, fallback_tag(reference))
             # Somebody who read before we wrote overwrites us a moment later.
             time.sleep(self._api.options.backoff * attempt)
-        if self._listed(name, entry):
-            return
-        raise RegistryUnavailable(f"cannot attach to {reference}: others keep changing what is attached to it")
+        if _missing(self._manifests.find(name), entries):
+            raise RegistryUnavailable(f"cannot attach to {reference}: others keep changing what is attached to it")
 
-    def _listed(self, name: ImageName, entry: Descriptor) -> bool:
-        current = self._manifests.find(name)
-        return current is not None and any(one.digest == entry.digest for one in current.manifests)
+
+def _missing(index: Manifest | None, entries: Sequence[Descriptor]) -> list[Descriptor]:
+    listed = {one.digest for one in index.manifests} if index is not None else set()
+    return [entry for entry in entries if entry.digest not in listed]
 
 
 def _described(manifest: Manifest) -> Descriptor:

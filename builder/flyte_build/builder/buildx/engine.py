@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from flyte_build.builder.buildx.docker_config import private_config
 from flyte_build.builder.buildx.failure import failure
 from flyte_build.builder.buildx.prepare import prepare
 from flyte_build.builder.buildx.progress import Documents, Narrator
-from flyte_build.builder.context import Context
+from flyte_build.builder.context import Context, lay_out
 from flyte_build.builder.engine import BuildOptions, BuiltImage
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineError, InvalidInput
@@ -29,10 +30,12 @@ class BuildxEngine:
     def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
         """As `Engine.build`. The working folder is removed in every case."""
         started = time.monotonic()
-        engine = find_engine(options.builder)
-        engine.require(plan.platforms)
-        with tempfile.TemporaryDirectory(prefix="flyte-build-") as folder:
+        with tempfile.TemporaryDirectory(prefix="flyte-build-") as folder, ThreadPoolExecutor(1) as asking:
             work = Path(folder)
+            asked = asking.submit(find_engine, options.builder)
+            lay_out(plan, context, work / "context")
+            engine = asked.result()
+            engine.require(plan.platforms)
             call = prepare(work, engine, (plan, context, target), options)
             _execute(call, plan, options)
             digest = _digest(Path(call.metadata), options)

@@ -11,7 +11,7 @@ from pathlib import Path
 from flyte_build.builder import dockerfile, uv
 from flyte_build.builder.buildx.argv import Invocation
 from flyte_build.builder.buildx.docker import DockerEngine
-from flyte_build.builder.context import Context, lay_out
+from flyte_build.builder.context import Context
 from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
 from flyte_build.builder.machine import Machine
 from flyte_build.builder.plan import BuildPlan
@@ -22,13 +22,12 @@ from flyte_build.registry.names import Target
 def prepare(
     work: Path, engine: DockerEngine, job: tuple[BuildPlan, Context, Target], options: BuildOptions
 ) -> Invocation:
-    """Fill `work` (which exists and is this user's only) and say how Buildx is to be called.
+    """Fill `work` (this user's only; the plan's trees lie in its `context`) and say how Buildx is to be called.
 
-    Raises InvalidInput for a file that changed since it was resolved, PackageIndexError when uv cannot be had.
+    Raises PackageIndexError when uv cannot be had.
     """
     plan, context, target = job
     tree = work / "context"
-    lay_out(plan, context, tree)
     if dockerfile.needs_recipe(plan):
         _lay_recipe(plan, tree / "recipe", options)
     file = work / "Dockerfile"

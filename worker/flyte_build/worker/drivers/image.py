@@ -17,7 +17,7 @@ from flyte_build.registry.ecr import NewRepository, ensure_repository
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
-from flyte_build.worker.drivers.record import Recording, attach_record
+from flyte_build.worker.drivers.record import Ready, Record, Recording, attach_record
 
 Status = Literal["built", "exists", "missing", "planned"]
 
@@ -96,7 +96,8 @@ def build(
     if wishes.create is not None and pushes:
         ensure_repository(target.repository, wishes.create)
     before = [_named_now(registry, name) for name in target.names()[1:]] if pushes else []
-    wrapped: Engine = Preflighted(engine, registry)
+    attaches = wishes.attach and pushes
+    wrapped: Engine = Preflighted(Ready(engine) if attaches else engine, registry)
     if not force and pushes:
         wrapped = Once(wrapped, registry)
     built = wrapped.build(planned.plan, planned.resolved.context, target, options)
@@ -106,8 +107,8 @@ def build(
         for tag in target.tags[1:]:
             registry.put_tag(built.reference, tag)
     notes = [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
-    if wishes.attach and built.status == "built":
-        notes.append(attach_record(registry, built.reference, planned.plan, recording.text))
+    if attaches and built.status == "built":
+        notes.append(attach_record(registry, built.reference, Record(plan=planned.plan, log=recording.text)))
     return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
 
 

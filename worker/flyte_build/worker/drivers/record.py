@@ -1,19 +1,26 @@
-"""What is kept of a build beside its image: the plan and the log, attached to it in the registry."""
+"""What is kept of a build beside its image, attached to it in the registry."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyte_build.builder.canonical import encode
-from flyte_build.builder.engine import BuildEvent
+from flyte_build.builder.context import Context
+from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, Engine
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import FlyteBuildError
-from flyte_build.registry.names import ImageReference
+from flyte_build.registry.names import ImageReference, Target
 from flyte_build.worker.drivers.lines import line_of
+
+if TYPE_CHECKING:
+    from flyte_build.registry.artifacts import Artifact
 
 _LOG_LIMIT = 4 * 1024 * 1024
 _SECRET_LIMIT = 64 * 1024
@@ -47,27 +54,69 @@ class Recording:
         return "".join(f"{line}\n" for line in self._lines)
 
 
-def attach_record(registry: RegistryClient, image: ImageReference, plan: BuildPlan, log: str) -> str:
-    """Attaches both to the image. What went wrong, as a sentence, else an empty text: the image is whole without."""
-    # The artifacts' library takes as long to import as an existence check takes altogether.
-    from flyte_build.registry.artifacts import LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile, attach
-    from flyte_build.registry.inventory import CREATED
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Loads what attaching needs while the engine works: that takes as long as an existence check altogether.
 
-    created = {CREATED: datetime.now(timezone.utc).isoformat(timespec="seconds")}
-    kept: tuple[tuple[str, str, bytes, dict[str, str]], ...] = (
-        (PLAN_TYPE, "plan.json", encode(plan), {}),
-        (LOG_TYPE, "build.log", log.encode(), created),
-    )
+    Not before the engine's first word: until then there is work of our own, which it would slow down.
+    """
+
+    engine: Engine
+
+    def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
+        """As `Engine.build`."""
+        loading = threading.Thread(target=_load, name="load", daemon=True)
+
+        def hear(event: BuildEvent) -> None:
+            if loading.ident is None:
+                loading.start()
+            options.progress(event)
+
+        return self.engine.build(plan, context, target, replace(options, progress=hear))
+
+
+def _load() -> None:
+    import flyte_build.registry.artifacts  # noqa: F401 - what it costs is paid here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is attached. `about` are annotations of the plan's: facts that are no part of the image's identity."""
+
+    plan: BuildPlan
+    log: str
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+def attach_record(registry: RegistryClient, image: ImageReference, record: Record) -> str:
+    """Attaches all of it to the image. What went wrong, as a sentence, else an empty text: the image is whole
+    without."""
+    from flyte_build.registry.artifacts import attach_all
+
     try:
         with tempfile.TemporaryDirectory(prefix="flyte-build-record-") as folder:
-            for kind, title, content, annotations in kept:
-                path = Path(folder, title)
-                path.write_bytes(content)
-                file = ArtifactFile(path=path, title=title, media_type=kind)
-                attach(registry, image, Artifact(artifact_type=kind, files=(file,), annotations=annotations))
+            attach_all(registry, image, _artifacts(record, Path(folder)))
     except (FlyteBuildError, OSError) as error:
         return f"the plan and the log were not attached to {image}: {error}"
     return ""
+
+
+def _artifacts(record: Record, folder: Path) -> list[Artifact]:
+    from flyte_build.registry.artifacts import LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile
+    from flyte_build.registry.inventory import CREATED
+
+    created = {CREATED: datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    kept: tuple[tuple[str, str, bytes, Mapping[str, str]], ...] = (
+        (PLAN_TYPE, "plan.json", encode(record.plan), record.about),
+        (LOG_TYPE, "build.log", record.log.encode(), created),
+    )
+    made = []
+    for kind, title, content, said in kept:
+        path = folder / title
+        path.write_bytes(content)
+        file = ArtifactFile(path=path, title=title, media_type=kind)
+        made.append(Artifact(artifact_type=kind, files=(file,), annotations=said))
+    return made
 
 
 def _values(file: Path) -> set[str]:

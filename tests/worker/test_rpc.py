@@ -25,8 +25,9 @@ from tests.worker.conftest import REFERENCE, Building, Served
 from tests.worker.make import action, container_task
 from tests.worker.sdk import PROJECT, ask_for_build, create_run, texts, upload, wait_for_end, watch
 
+from flyte_build.builder.engine import StepEnded
 from flyte_build.worker.builds.task import build_task_spec
-from flyte_build.worker.endpoint.html import index_page, run_page
+from flyte_build.worker.endpoint.html import Told, index_page, run_page
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.runs.values import Transition
 
@@ -218,9 +219,11 @@ def test_a_page_escapes_everything_that_is_not_ours() -> None:
     evil = '<script>alert("x")</script>'
     shown = action(run="r1", error=evil, phase=int(Phase.FAILED), kind="build")
     steps = (Transition(phase=Phase.QUEUED, at=0.0), Transition(phase=Phase.FAILED, at=1.0))
-    page = run_page(shown, steps, None, evil)
+    inputs = texts(**{"n<b>": evil}).SerializeToString()
+    step = StepEnded(title=evil, seconds=1.0)
+    page = run_page(shown, steps, Told(log=evil, inputs=inputs, steps=(step,)))
     assert "<script>" not in page
-    assert page.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") == 2
+    assert page.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") == 4
     assert 'http-equiv="refresh"' not in page
-    assert 'http-equiv="refresh"' in run_page(action(phase=int(Phase.RUNNING)), steps, None, "")
+    assert 'http-equiv="refresh"' in run_page(action(phase=int(Phase.RUNNING)), steps, Told())
     assert "/v2/domain/development/project/p/runs/r1" in index_page((shown,))

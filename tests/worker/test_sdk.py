@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 from flyteidl2.imagebuilder.definition_pb2 import ImageSpec
+from tests.conftest import Parts
 from tests.worker.conftest import REFERENCE, Building, Served
+from tests.worker.make import container_task
+from tests.worker.sdk import ask_for_build, create_run, texts
 
+from flyte_build.builder.engine import StepOutput
 from flyte_build.registry.errors import BuildFailed
 
 # Whole processes, the SDK's among them: seconds each, and so no part of `make check`.
@@ -118,9 +122,15 @@ task = flyte.remote.Task.get("hello.double", version="v1").fetch()
 print(task.name, task.version, task.pb2.spec.task_template.container.image)
 latest = flyte.remote.Task.get("hello.double", auto_version="latest").fetch()
 print(latest.version)
+print(next(iter(flyte.remote.Task.listall(by_task_name="hello.double"))).url)
 """
     done = program(served.url, body)
-    assert done.stdout.splitlines()[-2:] == [f"hello.double v1 {REFERENCE}", "v1"], done.stderr
+    *_, found, version, address = done.stdout.splitlines()
+    assert (found, version) == (f"hello.double v1 {REFERENCE}", "v1"), done.stderr
+    html = page(address)
+    assert "Version v1" in html
+    assert REFERENCE in html
+    assert "/fast" in html or ".tar.gz" in html
 
 
 def test_a_run_without_an_engine_fails_with_one_sentence(
@@ -162,3 +172,17 @@ print("evil" in str(run.details().action_details.pb2), run.phase)
     done = program(served.url, body)
     assert done.stdout.splitlines()[-1].startswith("False "), done.stderr
     assert "SUCCEEDED" in done.stdout.upper()
+
+
+def test_the_sdk_shows_the_logs_of_builds_and_of_tasks_while_they_run(
+    served: Served, program: Program, building: Building, parts: Parts
+) -> None:
+    building.steps = (StepOutput(title="pip packages", line="Installed 3 packages"),)
+    building.act = lambda request, cancelled: time.sleep(6)  # an SDK needs four seconds to come up here
+    task = container_task(parts.base, "-c", "print('hello from a task')", command=["python"])
+    names = [ask_for_build(served.url).name, create_run(served.url, task, texts()).name]
+    body = "".join(f"flyte.remote.Run.get({name!r}).show_logs(raw=True)\n" for name in names)
+    done = program(served.url, body + f"print(list(flyte.remote.Run.get({names[0]!r}).get_logs(filter_system=True)))")
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[:4] == ["resolving", "pushing", "Installed 3 packages", "hello from a task"], done.stderr
+    assert lines[4:] == ["['     Installed 3 packages\\n']"]

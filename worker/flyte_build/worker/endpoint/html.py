@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from typing import TYPE_CHECKING
 
+from flyte_build.worker.endpoint.html_facts import run_facts, steps_table, table, versions
 from flyte_build.worker.runs.phases import Phase
 
 if TYPE_CHECKING:
+    from flyte_build.builder.engine import StepEnded
     from flyte_build.worker.builds.values import Build
+    from flyte_build.worker.endpoint.tasks import Deployed
     from flyte_build.worker.runs.values import Action, Transition
 
 _REFRESH_SECONDS = 2
@@ -33,8 +37,18 @@ def run_path(action: Action) -> str:
     return f"/v2/domain/{action.domain}/project/{action.project}/runs/{action.run}"
 
 
-def run_page(action: Action, transitions: tuple[Transition, ...], build: Build | None, log: str) -> str:
-    """A run: phases, why it failed, its image if it builds one, the end of its log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the page of a run says beside its phases: `inputs` as they serialize, `steps` of a build."""
+
+    build: Build | None = None
+    inputs: bytes = b""
+    steps: tuple[StepEnded, ...] = ()
+    log: str = ""
+
+
+def run_page(action: Action, transitions: tuple[Transition, ...], told: Told) -> str:
+    """A run: phases, why it failed, its task and image, what went in and came out, the end of its log."""
     phase = Phase(action.phase)
     kind = "image build" if action.is_build else "run"
     steps = "".join(f'<li class="{one.phase.name}">{_clock(one.at)} {_phase(one.phase)}</li>' for one in transitions)
@@ -43,9 +57,11 @@ def run_page(action: Action, transitions: tuple[Transition, ...], build: Build |
         f'<h1>{kind} {escape(action.run)}: <span class="{phase.name}">{_phase(phase)}</span></h1>',
         f"<ol>{steps}</ol>",
         f"<h2>Reason</h2><pre>{escape(reason)}</pre>" if reason else "",
-        _build_table(build) if build is not None else "",
+        _build_table(told.build) if told.build is not None else "",
+        steps_table(told.steps),
+        table("Task", run_facts(action, told.inputs)),
         f'<h2>Log (<a href="{escape(run_path(action))}/log">all of it</a>)</h2>',
-        f"<pre>{escape(log)}</pre>" if log else "<p>Nothing was written yet.</p>",
+        f"<pre>{escape(told.log)}</pre>" if told.log else "<p>Nothing was written yet.</p>",
     ]
     return _page(f"{_phase(phase)}: {kind} {action.run}", "".join(parts), refresh=not phase.terminal)
 
@@ -56,6 +72,12 @@ def index_page(actions: tuple[Action, ...]) -> str:
     head = "<tr><th>run</th><th>project</th><th>what</th><th>phase</th><th>began</th></tr>"
     table = f"<table>{head}{rows}</table>" if rows else "<p>Nothing ran yet.</p>"
     return _page("flyte-build", f"<h1>flyte-build</h1>{table}", refresh=False)
+
+
+def task_page(project: str, domain: str, name: str, found: tuple[Deployed, ...]) -> str:
+    """A deployed task and its versions."""
+    where = f"<p>{escape(project)}/{escape(domain)}</p>"
+    return _page(name, f"<h1>task {escape(name)}</h1>{where}{versions(found)}", refresh=False)
 
 
 def missing_page(what: str) -> str:
@@ -79,6 +101,7 @@ def _row(action: Action) -> str:
 def _build_table(build: Build) -> str:
     seconds = f"{build.ended_at - build.started_at:.1f} s" if build.ended_at and build.started_at else ""
     rows = (
+        ("build", build.id),
         ("target", build.target),
         ("image", build.reference),
         ("spec digest", build.spec_digest),
@@ -87,8 +110,7 @@ def _build_table(build: Build) -> str:
         ("time", seconds),
         ("attempts", str(build.attempts)),
     )
-    cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows if value)
-    return f"<h2>Image</h2><table>{cells}</table>"
+    return table("Image", rows)
 
 
 def _page(title: str, body: str, *, refresh: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from connectrpc.code import Code
@@ -13,9 +12,9 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyte_build.bundler.answers import EXISTS_HEADER, PARTS_HEADER
 from flyte_build.registry.errors import ServiceDenied
 from flyte_build.worker.endpoint.failures import not_found, unimplemented
+from flyte_build.worker.endpoint.html_facts import bundle_of
 from flyte_build.worker.endpoint.tasks import Tasks
 from flyte_build.worker.endpoint.wire import name_of, timestamp
-from flyte_build.worker.runs.launch import container_of
 from flyte_build.worker.stores.keys import ObjectKey, key_of_native, md5_place, parse_scope
 from flyte_build.worker.stores.store import MAX_JOINED, MAX_OBJECT
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _DEFAULT_EXPIRY = 900
 _MAX_EXPIRY = 3600
 _MAX_PARTS = 1000
-_BUNDLE_FLAGS = ("--tgz", "--pkl")
 
 
 def upload_location(
@@ -85,7 +83,7 @@ def download_link(parts: Parts, request: CreateDownloadLinkRequest) -> CreateDow
         name = name_of(request.action_attempt_id.action_id)
         action = parts.actions.get(name)
         spec, project, domain = TaskSpec.FromString(action.task) if action else None, name.project, name.domain
-    uri = _bundle_of(spec) if spec is not None else ""
+    uri = bundle_of(spec) if spec is not None else ""
     if not uri:
         raise not_found("code bundle of that task or action")
     signed = parts.store.sign_get(key_of_native(uri, project, domain), seconds=_seconds(request.expires_in.ToSeconds()))
@@ -94,12 +92,6 @@ def download_link(parts: Parts, request: CreateDownloadLinkRequest) -> CreateDow
             signed_url=[signed.url], expires_at=timestamp(signed.expires)
         )
     )
-
-
-def _bundle_of(spec: TaskSpec) -> str:
-    """What the SDK's entry point is given after `--tgz` or `--pkl`."""
-    args = list(container_of(spec).args) if spec.task_template.WhichOneof("target") == "container" else []
-    return next((after for flag, after in pairwise(args) if flag in _BUNDLE_FLAGS), "")
 
 
 def _seconds(asked: int) -> int:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from flyte_build.registry.errors import InvalidName, ServiceError
+from flyte_build.builder.engine import StepEnded
+from flyte_build.registry.errors import FlyteBuildError, InvalidName, ServiceError
+from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint import html
+from flyte_build.worker.endpoint.tasks import BUILT_IN, Tasks
 from flyte_build.worker.runs.values import ActionName
+from flyte_build.worker.stores.keys import ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +22,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from flyte_build.worker.endpoint.parts import Parts
+    from flyte_build.worker.endpoint.tasks import Deployed
     from flyte_build.worker.runs.values import Action
     from flyte_build.worker.stores.logs import LogView
 
 _SHOWN_RUNS = 100
 _SHOWN_LOG = 200_000
+_SHOWN_INPUTS = 1 << 20
+_SHOWN_PORTIONS = 64
+_SHOWN_VERSIONS = 50
 _RUN = "/v2/domain/{domain}/project/{project}/runs/{run}"
 
 
@@ -41,6 +49,7 @@ class Pages:
             Route("/readyz", self._ready),
             Route(_RUN, self._run),
             Route(f"{_RUN}/log", self._log),
+            Route("/v2/domain/{domain}/project/{project}/tasks/{task}", self._task),
         ]
 
     async def _index(self, _: Request) -> Response:
@@ -81,9 +90,36 @@ class Pages:
         return self._parts.actions.get(name)
 
     def _run_page(self, action: Action) -> str:
-        build = self._parts.builds.get(action.build_id) if action.build_id else None
-        log = self._parts.log_of(action).tail(_SHOWN_LOG)
-        return html.run_page(action, self._parts.actions.transitions(action), build, log)
+        parts = self._parts
+        told = html.Told(
+            build=parts.builds.get(action.build_id) if action.build_id else None,
+            inputs=self._inputs(action),
+            steps=self._steps(action.build_id) if action.build_id else (),
+            log=parts.log_of(action).tail(_SHOWN_LOG),
+        )
+        return html.run_page(action, parts.actions.transitions(action), told)
+
+    def _inputs(self, action: Action) -> bytes:
+        try:
+            return self._parts.store.read(ObjectKey.parse(action.inputs_object), _SHOWN_INPUTS)
+        except FlyteBuildError:
+            return b""  # gone, or too many to be shown
+
+    def _steps(self, build_id: str) -> tuple[StepEnded, ...]:
+        _, entries = self._parts.build_logs.entries(build_id, portions=_SHOWN_PORTIONS)
+        return tuple(entry.event for entry in entries if isinstance(entry.event, StepEnded))
+
+    async def _task(self, request: Request) -> Response:
+        asked = request.path_params
+        found = await asyncio.to_thread(self._versions, asked["project"], asked["domain"], asked["task"])
+        if not found:
+            return HTMLResponse(html.missing_page(f"task {asked['task'][:200]}"), status_code=404)
+        return HTMLResponse(html.task_page(asked["project"], asked["domain"], asked["task"], found))
+
+    def _versions(self, project: str, domain: str, name: str) -> tuple[Deployed, ...]:
+        if is_build_task(project, domain, name):
+            return (BUILT_IN,)
+        return Tasks(self._parts.database).latest(project, domain, (name,), slice(0, _SHOWN_VERSIONS))
 
 
 def _whole(log: LogView) -> Iterator[str]:

@@ -50,6 +50,11 @@ class Deployed:
     created_at: float
 
 
+BUILT_IN = Deployed(
+    project=PROJECT, domain=DOMAIN, name=NAME, version=VERSION, spec=build_task_spec(""), created_at=0.0
+)
+
+
 class Tasks:
     """Deployed tasks in the database."""
 

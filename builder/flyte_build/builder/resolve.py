@@ -84,7 +84,7 @@ def resolve(spec: ImageSpec, root: Path, bases: BaseResolver, pins: Pinning = AS
                 layers += [_pinned(one, pins, spec, reading.files) for one in resolved]
             except InvalidInput as error:
                 found = [_problem("", error)]
-        problems += [check.placed(problem, _place(number, layer)) for problem in found]
+        problems += [check.placed(problem, check.place(number, layer)) for problem in found]
     problems += require_size(tree for layer in layers if (tree := getattr(layer, "tree", None)) is not None)
     if problems:
         raise InvalidSpec(f"image {spec.name!r}", tuple(problems))
@@ -135,11 +135,6 @@ def _skip(file: Path) -> Skip:
 
 def _problem(path: str, error: InvalidInput) -> Problem:
     return Problem(path, f"{error.sentence} ({error.hint})" if error.hint else error.sentence)
-
-
-def _place(number: int, layer: Layer) -> str:
-    kind = getattr(layer, "kind", "")
-    return f"layers[{number}].{kind}" if kind else f"layers[{number}]"
 
 
 def _resolve_base(spec: ImageSpec, platforms: tuple[Platform, ...], bases: BaseResolver) -> ImageReference:

@@ -94,15 +94,19 @@ def sorted_variables(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...
 class ImageSpec:
     """An image as a person describes it.
 
-    `name` and `registry` say where it goes and are no part of its identity. `base` defaults to the slim Debian
-    image of `python`. `layers` are applied in order. `python` is `X.Y`; None takes the base's own `python3`.
+    `name` and `registry` say where it goes and are no part of its identity; neither is `registry_secret`, a secret
+    whose value is a Docker configuration with credentials for that registry and the base's. `base` defaults to the
+    slim Debian image of `python`; `ref` stands for a base by a name that settings give it, and is looked up there
+    before the spec is resolved. `layers` are applied in order. `python` is `X.Y`; None takes the base's own `python3`.
     `dockerignore` is a file of Docker's ignore patterns, anchored at its own folder, for every folder that is copied.
     `dockerfile` is a Dockerfile that is all there is: it has its own base and takes no layers.
     """
 
     name: str
     registry: str | None = None
+    registry_secret: str | None = None
     base: str | None = None
+    ref: str | None = None
     python: str | None = None
     platforms: tuple[Platform, ...] = ()
     layers: tuple[Layer, ...] = ()

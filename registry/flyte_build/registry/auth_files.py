@@ -27,7 +27,7 @@ def look_up(path: Path, registry: Registry, environ: Mapping[str, str]) -> Crede
     Raises InvalidInput for a file or an entry that cannot be read, or a helper that fails.
     """
     source = shown(path, environ)
-    document = _load(path, source)
+    document = _parse(_read(path, source), source)
     helper = _entry(document.get("credHelpers"), registry) or document.get("credsStore")
     if isinstance(helper, str) and helper:
         # It starts processes: most registries need none, and the import costs a tenth of a whole check.
@@ -38,20 +38,31 @@ def look_up(path: Path, registry: Registry, environ: Mapping[str, str]) -> Crede
     return _decode(_entry(document.get("auths"), registry), registry, source)
 
 
+def look_up_auths(content: bytes, registry: Registry, source: str) -> Credentials | None:
+    """What the `auths` of such a document have for this registry; its helpers are not asked.
+
+    Raises InvalidInput, which calls the document `source`, for one that cannot be read.
+    """
+    return _decode(_entry(_parse(content, source).get("auths"), registry), registry, source)
+
+
 def shown(path: Path, environ: Mapping[str, str]) -> str:
     """The path as people write it, with ~ for the home directory."""
     home = environ.get("HOME", "").rstrip("/")
     return f"~{str(path)[len(home) :]}" if home and str(path).startswith(f"{home}/") else str(path)
 
 
-def _load(path: Path, source: str) -> dict[str, object]:
+def _read(path: Path, source: str) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(_LIMIT + 1)
+            return file.read(_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return b""
     except OSError as error:
         raise InvalidInput(f"cannot read {source}: {(error.strerror or 'failed').lower()}") from error
+
+
+def _parse(content: bytes, source: str) -> dict[str, object]:
     try:
         document = json.loads(content[:_LIMIT]) if content.strip() else {}
     except (ValueError, RecursionError) as error:

@@ -46,7 +46,8 @@ class RegistryClient:
 
     Every method raises RegistryDenied, RegistryUnavailable, RegistryProtocol or RegistryUntrusted where the question
     cannot be answered, and InvalidInput for credentials or a CA bundle that cannot be read. Without `options` the
-    environment's count (`options_of`). `manifests`, `blobs` and `api` are the parts it is made of.
+    environment's count (`options_of`). `manifests`, `blobs` and `api` are the parts it is made of, `credentials` where
+    it finds out who we are.
     """
 
     def __init__(
@@ -55,7 +56,8 @@ class RegistryClient:
         options: RegistryOptions | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self.api = Api(credentials or default_credentials(environ), options or options_of(environ), environ)
+        self.credentials = credentials or default_credentials(environ)
+        self.api = Api(self.credentials, options or options_of(environ), environ)
         self.manifests = Manifests(self.api)
         self.blobs = Blobs(self.api)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from flyte_build.registry.auth_files import look_up_auths
 from flyte_build.registry.clouds.identity import CloudIdentity
 from flyte_build.registry.containers_auth import ContainersAuth
 from flyte_build.registry.docker_config import DockerConfig
@@ -41,6 +42,21 @@ class EnvironmentCredentials:
         if Registry.parse(values[_HOST]) != registry:
             return None
         return Credentials(source=_USERNAME, username=values[_USERNAME], password=values[_PASSWORD])
+
+
+class SecretCredentials:
+    """The value of a registry secret: what `docker login` writes, which is also Kubernetes' `.dockerconfigjson`.
+
+    Only its `auths` count: a secret that came from somewhere starts no helper here.
+    """
+
+    def __init__(self, value: bytes, secret: str) -> None:
+        self._value = value
+        self.name = f"the registry secret {secret!r}"
+
+    def for_registry(self, registry: Registry) -> Credentials | None:
+        """Raises InvalidInput for a value that is no such document."""
+        return look_up_auths(self._value, registry, self.name)
 
 
 def default_credentials(environ: Mapping[str, str] = os.environ) -> Chain:

@@ -38,7 +38,7 @@ def ask_helper(
             f"{source} names the credential helper {plain(program, 60)}, which is not on PATH",
             hint=f"install it, or remove its line (credsStore or credHelpers) from {source}",
         )
-    code, output = _run(path, key, environ, timeout)
+    code, output = ask_program(path, key, environ, timeout)
     if code != 0 and "credentials not found" in output.lower():
         return None
     answer = _decode(output)
@@ -77,8 +77,11 @@ def _decode(output: str) -> tuple[str, str] | None:
     return (username, secret) if isinstance(username, str) and isinstance(secret, str) else None
 
 
-def _run(path: str, key: str, environ: Mapping[str, str], timeout: float) -> tuple[int, str]:
-    """Exit code and bounded output."""
+def ask_program(path: str, key: str, environ: Mapping[str, str], timeout: float = TIMEOUT) -> tuple[int, str]:
+    """Exit code and bounded output of `PATH get` with `key` on its standard input, in a process group of its own.
+
+    Raises InvalidInput when it cannot be started, or takes longer than `timeout` seconds.
+    """
     program = Path(path).name
     with _start(path, environ) as process:
         try:
@@ -90,7 +93,7 @@ def _run(path: str, key: str, environ: Mapping[str, str], timeout: float) -> tup
                 os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
                 raise InvalidInput(
-                    f"the credential helper {program} did not answer within {timeout:g} s for {key}",
+                    f"the helper {program} did not answer within {timeout:g} s for {key}",
                     hint=f"it may wait for you to unlock a keychain: run `echo {key} | {program} get` to see",
                 ) from None
             raise
@@ -110,7 +113,7 @@ def _start(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise InvalidInput(
-            f"the credential helper {path} cannot be started: {(error.strerror or 'failed').lower()}",
+            f"the helper {path} cannot be started: {(error.strerror or 'failed').lower()}",
             hint="reinstall it; a script needs a first line (#!) that names a program which is there",
         ) from error
 

@@ -15,7 +15,12 @@ from flyte_build.builder.sources import sdk
 from flyte_build.worker import settings as configured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flyte import Image, ImageBuild
+
+    from flyte_build.registry.client import RegistryClient
+    from flyte_build.worker.drivers.image import Planned
 
 
 class AskTheBuilder:
@@ -55,22 +60,34 @@ class FlyteBuildImageBuilder:
 
 
 def _build(image: Image, *, dry_run: bool, force: bool) -> str:
-    from flyte_build.builder.buildx.engine import BuildxEngine
-    from flyte_build.builder.engine import BuildOptions
-    from flyte_build.builder.machine import find_machine
-    from flyte_build.registry.client import RegistryClient
-    from flyte_build.worker.cli.progress import progress
     from flyte_build.worker.drivers import image as driver
+    from flyte_build.worker.drivers import references
+    from flyte_build.worker.drivers.access import Clients
+    from flyte_build.worker.secrets.gather import SecretSources, secret_files, wanted
 
     settings = configured.load(Path.cwd())
     spec = sdk.to_spec(image)
-    spec = replace(spec, registry=spec.registry or settings.registry)
-    registry = RegistryClient()
+    spec = references.look_up(replace(spec, registry=spec.registry or settings.registry), settings.images)
+    sources = SecretSources(chosen=settings.secret_providers)
+    registry = Clients(sources).of(spec)
     planned = driver.prepare(spec, Path.cwd(), registry)
     if dry_run:
         return str(planned.target)
+    with secret_files(wanted(planned.plan), sources) as secrets:
+        return _built(planned, registry, secrets, builder=settings.builder, force=force)
+
+
+def _built(
+    planned: Planned, registry: RegistryClient, secrets: Mapping[str, Path], *, builder: str | None, force: bool
+) -> str:
+    from flyte_build.builder.buildx.engine import BuildxEngine
+    from flyte_build.builder.engine import BuildOptions
+    from flyte_build.builder.machine import find_machine
+    from flyte_build.worker.cli.progress import progress
+    from flyte_build.worker.drivers import image as driver
+
     with progress("plain") as sink:
-        options = BuildOptions(builder=settings.builder, machine=find_machine(), progress=sink)
+        options = BuildOptions(builder=builder, machine=find_machine(), secrets=secrets, progress=sink)
         built = driver.build(planned, BuildxEngine(), registry, options, force=force).built
     if built is None or built.reference is None:
         raise AssertionError("a pushed build has a reference")

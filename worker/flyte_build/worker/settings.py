@@ -21,12 +21,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_KEYS = ("registry", "platforms", "builder", "endpoint", "project", "domain", "store")
+_TEXTS = ("registry", "builder", "endpoint", "project", "domain", "store")
+_KEYS = (*_TEXTS, "platforms", "images", "secret_providers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is configured; None or empty where nothing is. `insecure` is about `endpoint`: it speaks plain http."""
+    """What is configured; None or empty where nothing is. `insecure` is about `endpoint`: it speaks plain http.
+
+    `images` are bases by name (`ref` of a spec, `flyte.Image.from_ref_name`), `secret_providers` are asked in order.
+    """
 
     registry: str | None = None
     platforms: tuple[Platform, ...] = ()
@@ -35,6 +39,8 @@ class Settings:
     project: str | None = None
     domain: str | None = None
     store: str | None = None
+    images: tuple[tuple[str, str], ...] = ()
+    secret_providers: tuple[str, ...] = ()
     insecure: bool = False
 
 
@@ -51,13 +57,19 @@ def _over(below: Settings, above: Settings) -> Settings:
     given = {field.name: value for field in fields(above) if (value := getattr(above, field.name))}
     if above.endpoint:
         given["insecure"] = above.insecure  # it was said of the other endpoint
+    if above.images:
+        given["images"] = tuple(sorted({**dict(below.images), **dict(above.images)}.items()))
     return replace(below, **given)
 
 
 def _from_environment(_: Path, environment: Mapping[str, str]) -> Settings:
-    found: dict[str, Any] = {key: environment.get(f"FLYTE_BUILD_{key.upper()}") or None for key in _KEYS}
-    platforms = [text for text in (found.pop("platforms") or "").split(",") if text]
-    return Settings(**found, platforms=tuple(Platform.parse(text) for text in platforms))
+    found: dict[str, Any] = {key: environment.get(f"FLYTE_BUILD_{key.upper()}") or None for key in _TEXTS}
+
+    def several(key: str) -> tuple[str, ...]:
+        return tuple(text for text in environment.get(f"FLYTE_BUILD_{key}", "").split(",") if text)
+
+    platforms = tuple(Platform.parse(text) for text in several("PLATFORMS"))
+    return Settings(**found, platforms=platforms, secret_providers=several("SECRET_PROVIDERS"))
 
 
 def _from_pyproject(folder: Path, _: Mapping[str, str]) -> Settings:
@@ -73,12 +85,13 @@ def _from_pyproject(folder: Path, _: Mapping[str, str]) -> Settings:
     problems: list[Problem] = []
     found = Fields(table, "tool.flyte-build", problems)
     found.only(_KEYS)
-    texts = {key: found.text(key) for key in _KEYS if key != "platforms"}
-    platforms = found.texts("platforms")
+    texts = {key: found.text(key) for key in _TEXTS}
+    platforms, images, asked = found.texts("platforms"), found.text_table("images"), found.texts("secret_providers")
     if problems:
         raise InvalidSpec(str(file), tuple(problems))
     parsed = tuple(Platform.parse(text) for text in platforms)
-    return Settings(**texts, platforms=parsed)  # type: ignore[arg-type] # the keys are those of the texts
+    named = tuple(sorted(images.items()))
+    return Settings(**texts, platforms=parsed, images=named, secret_providers=asked)  # type: ignore[arg-type] # texts
 
 
 def _upwards(folder: Path) -> tuple[Path, ...]:
@@ -111,11 +124,13 @@ def _from_flyte(folder: Path, environment: Mapping[str, str]) -> Settings:
         found = value.get(key) if isinstance(value, dict) else None
         return found if isinstance(found, str) else None
 
-    admin = document.get("admin")
+    admin, images = document.get("admin"), document.get("image")
+    refs = images.get("image_refs") if isinstance(images, dict) else None
     return Settings(
         registry=text("image", "registry"),
         endpoint=text("admin", "endpoint"),
         insecure=isinstance(admin, dict) and admin.get("insecure") is True,
         project=text("task", "project"),
         domain=text("task", "domain"),
+        images=tuple(sorted((str(name), str(uri)) for name, uri in refs.items())) if isinstance(refs, dict) else (),
     )

@@ -1,7 +1,7 @@
 """`flyte.Image` -> ImageSpec. Reads the SDK's objects; never imports the SDK unless somebody already did.
 
 The SDK offers no public view of an image's layers, so this reads `_layers` by the layers' class names, and refuses a
-kind that it does not know instead of leaving it out.
+kind, or an option of one, that it does not know instead of leaving it out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flyte_build.builder.sources.sdk_layers import LAYERS
+from flyte_build.builder.check import placed
+from flyte_build.builder.sources.sdk_guard import require_version, unknown_options
+from flyte_build.builder.sources.sdk_layers import LAYERS, secret_name
 from flyte_build.builder.spec import CodeBundle, Commands, Copy, ImageSpec, Layer, User, Workdir
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidSpec, Problem
@@ -38,19 +40,41 @@ def _is(value: object, name: str) -> bool:
 
 
 def needs_build(image: Any) -> bool:  # noqa: ANN401 - a flyte.Image
-    """Whether the SDK itself would build it: an untouched base or a reference by name is used as it is."""
-    return bool(image._is_cloned) and image._ref_name is None
+    """Whether the SDK itself would build it: an untouched base, and a mere name of an image, are used as they are."""
+    return bool(image._is_cloned) and (image._ref_name is None or bool(image._layers))
 
 
 def to_spec(image: Any) -> ImageSpec:  # noqa: ANN401 - a flyte.Image
     """The spec of a `flyte.Image`. Paths stay as written: the SDK reads them relative to the working directory.
 
-    Raises InvalidSpec for a kind of layer that is not known here.
+    Raises InvalidSpec for a kind of layer, or an option of one, that is not known here, InvalidInput for an SDK
+    whose images are not.
     """
+    require_version()
     name = image.name or "image"
+    secret = image._image_registry_secret
+    registry = {
+        "registry": image.registry,
+        "registry_secret": secret_name(secret.group, secret.key) if secret else None,
+    }
     if image.dockerfile is not None:
         platforms = tuple(Platform.parse(text) for text in image.platform)
-        return ImageSpec(name=name, registry=image.registry, dockerfile=str(image.dockerfile), platforms=platforms)
+        return ImageSpec(name=name, **registry, dockerfile=str(image.dockerfile), platforms=platforms)
+    major, minor = image.python_version
+    return ImageSpec(
+        name=name,
+        **registry,
+        base=image.base_image,
+        # The SDK itself gives such an image its base, when it deploys it.
+        ref=image._ref_name if image.base_image is None else None,
+        python=f"{major}.{minor}",
+        platforms=tuple(Platform.parse(text) for text in image.platform),
+        layers=with_flyte_user(_layers(image, name)),
+        dockerignore=_dockerignore(image),
+    )
+
+
+def _layers(image: Any, name: str) -> tuple[Layer, ...]:  # noqa: ANN401
     problems: list[Problem] = []
     layers: list[Layer] = []
     for number, layer in enumerate(image._layers):
@@ -58,20 +82,14 @@ def to_spec(image: Any) -> ImageSpec:  # noqa: ANN401 - a flyte.Image
         convert = LAYERS.get(kind)
         if convert is None:
             problems.append(Problem(f"layers[{number}]", f"{kind} is a kind of layer that is not supported yet"))
-        elif (converted := convert(layer)) is not None:
+            continue
+        unknown = [placed(problem, f"layers[{number}]") for problem in unknown_options(layer)]
+        problems += unknown
+        if not unknown and (converted := convert(layer)) is not None:
             layers.append(converted)
     if problems:
         raise InvalidSpec(f"image {name!r}", tuple(problems))
-    major, minor = image.python_version
-    return ImageSpec(
-        name=name,
-        registry=image.registry,
-        base=image.base_image,
-        python=f"{major}.{minor}",
-        platforms=tuple(Platform.parse(text) for text in image.platform),
-        layers=with_flyte_user(tuple(layers)),
-        dockerignore=_dockerignore(image),
-    )
+    return tuple(layers)
 
 
 def with_flyte_user(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -33,7 +33,10 @@ else:
     import tomli as tomllib
 
 _LIMIT = 1 << 20
-IMAGE_KEYS = ("name", "registry", "base", "python", "platforms", "dockerignore", "dockerfile", "layers")
+IMAGE_KEYS = (
+    *("name", "registry", "registry_secret", "base", "ref", "python"),
+    *("platforms", "dockerignore", "dockerfile", "layers"),
+)
 
 
 def read(file: Path) -> tuple[FoundSpec, ...]:
@@ -82,7 +85,9 @@ def _image(fields: Fields) -> ImageSpec:
     return ImageSpec(
         name=fields.required_text("name"),
         registry=fields.text("registry"),
+        registry_secret=fields.text("registry_secret"),
         base=fields.text("base"),
+        ref=fields.text("ref"),
         python=fields.text("python"),
         platforms=_platforms(fields),
         dockerignore=fields.text("dockerignore"),

@@ -17,9 +17,11 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.secrets import secret_sources
 from flyte_build.worker.cli.wishes import wishes_of
 from flyte_build.worker.drivers import image as driver
-from flyte_build.worker.drivers import locked
+from flyte_build.worker.drivers import locked, references
+from flyte_build.worker.secrets.gather import SecretSources
 
 _CONTRADICTIONS = (
     ("load", "push"),
@@ -110,7 +112,12 @@ class Asked:
             registry=registry or (None if self.output == "push" else "docker.io/library"),
             platforms=platforms or spec.platforms or self._settings.platforms,
         )
-        return replace(found, spec=spec)
+        return replace(found, spec=references.look_up(spec, self._settings.images))
+
+    @property
+    def secrets(self) -> SecretSources:
+        """Where secrets come from."""
+        return secret_sources(self.texts("secrets"), self._settings.secret_providers)
 
     @property
     def wishes(self) -> driver.Wishes:

@@ -6,13 +6,14 @@ import click
 
 from flyte_build.builder.engine import BuildOptions
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import InvalidInput, RegistryError
+from flyte_build.registry.errors import RegistryError
 from flyte_build.worker.cli import answers
 from flyte_build.worker.cli.asked import Asked
 from flyte_build.worker.cli.progress import MODES, progress
 from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked
+from flyte_build.worker.drivers.access import Clients
 
 EXIT_MISSING = 3
 
@@ -60,15 +61,17 @@ EXIT_MISSING = 3
 def image(ctx: click.Context, /, **flags: object) -> None:
     """Build the images of SOURCE… and print their pinned references, one a line.
 
-    SOURCE is a Python file or module that holds flyte.Image, flyte.TaskEnvironment or ImageSpec objects, or an
-    image.toml. An image that exists is not built again.
+    SOURCE is a Python file or module that holds flyte.Image, flyte.TaskEnvironment or ImageSpec objects, an
+    image.toml or a folder with one, or a Dockerfile. An image that exists is not built again.
     """
     asked = Asked(flags)
     asked.require_sense()
-    registry = RegistryClient()
-    planned = [locked.prepare(found, registry, mode=asked.lock, tags=asked.tags) for found in asked.specs()]
+    clients = Clients(asked.secrets)
+    planned = [
+        locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags) for found in asked.specs()
+    ]
     if asked.is_set("why"):
-        _tell_why(planned, registry)
+        _tell_why(planned, clients)
     if asked.is_set("dry_run"):
         from flyte_build.worker.cli import dry_run
 
@@ -78,24 +81,24 @@ def image(ctx: click.Context, /, **flags: object) -> None:
                 dry_run.show(one)
             return
     elif asked.is_set("check"):
-        outcomes = [_ended(driver.check(one, registry), asked) for one in planned]
+        outcomes = [_ended(driver.check(one, clients.of(one.spec)), asked) for one in planned]
     else:
         outcomes = []
         for one in planned:
             if len(planned) > 1:
                 answers.begin(one, mode=asked.mode)
-            outcomes.append(_build(one, registry, asked))
+            outcomes.append(_build(one, clients.of(one.spec), asked))
     answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
     if any(outcome.status == "missing" for outcome in outcomes):
         ctx.exit(EXIT_MISSING)
 
 
-def _tell_why(planned: list[driver.Planned], registry: RegistryClient) -> None:
+def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
     from flyte_build.worker.drivers.why import explain
 
     for one in planned:
         try:
-            lines = explain(one, registry)
+            lines = explain(one, clients.of(one.spec))
         except RegistryError as error:
             lines = (f"not known: {error.sentence}",)  # the image can be built all the same
         click.echo("".join(f"why {one.spec.name}: {line}\n" for line in lines), err=True, nl=False)
@@ -104,9 +107,9 @@ def _tell_why(planned: list[driver.Planned], registry: RegistryClient) -> None:
 def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.machine import find_machine
-    from flyte_build.worker.cli.secrets import secret_files
+    from flyte_build.worker.secrets.gather import secret_files, wanted
 
-    with secret_files(asked.texts("secrets")) as secrets, progress(asked.mode) as sink:
+    with secret_files(wanted(planned.plan), asked.secrets) as secrets, progress(asked.mode) as sink:
         options = BuildOptions(
             output=asked.output,
             builder=asked.builder,
@@ -120,7 +123,6 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
             timeout=asked.number("timeout"),
             progress=sink,
         )
-        _require_secrets(planned, set(secrets))
         outcome = driver.build(
             planned, BuildxEngine(), registry, options, force=asked.is_set("force"), wishes=asked.wishes
         )
@@ -130,13 +132,3 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
 def _ended(outcome: driver.Outcome, asked: Asked) -> driver.Outcome:
     answers.end(outcome, mode=asked.mode, output=asked.output)
     return outcome
-
-
-def _require_secrets(planned: driver.Planned, given: set[str]) -> None:
-    wanted = {secret.name for layer in planned.plan.layers for secret in getattr(layer, "secrets", ())}
-    missing = sorted(wanted - given)
-    if missing:
-        raise InvalidInput(
-            f"the image {planned.spec.name!r} needs the secret {missing[0]!r}, which was not given",
-            hint=f"add --secret id={missing[0]},env=NAME or --secret id={missing[0]},src=FILE",
-        )

@@ -12,7 +12,6 @@ from flyte_build.builder.plan import BuildPlan, plan
 from flyte_build.builder.resolve import AS_WRITTEN, BaseResolver, Pinning, ResolvedSpec, resolve
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.credentials import default_credentials
 from flyte_build.registry.ecr import NewRepository, ensure_repository
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
@@ -91,7 +90,7 @@ def build(
     """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach plan and log."""
     target = planned.target
     recording = Recording(options.progress, options.secrets.values())
-    options = replace(options, credentials=credentials_of(planned), progress=recording)
+    options = replace(options, credentials=credentials_of(planned, registry), progress=recording)
     pushes = options.output == "push"
     if wishes.create is not None and pushes:
         ensure_repository(target.repository, wishes.create)
@@ -124,9 +123,9 @@ def _moved(name: ImageName, before: Digest | None, built: BuiltImage) -> str:
     return f"the tag {name} named {before} and names {built.digest} now"
 
 
-def credentials_of(planned: Planned) -> dict[Registry, Credentials]:
-    """What this machine knows of the registries that the build pulls from and pushes to."""
-    source = default_credentials()
+def credentials_of(planned: Planned, registry: RegistryClient) -> dict[Registry, Credentials]:
+    """What the client knows of the registries that the build pulls from and pushes to."""
+    source = registry.credentials
     context = planned.resolved.context
     images = (context.base, *context.images.values())
     registries = {planned.target.repository.registry, *(image.repository.registry for image in images)}

@@ -1,0 +1,30 @@
+"""A registry client for a spec: with the credentials of its registry secret before those of this machine."""
+
+from __future__ import annotations
+
+from flyte_build.builder.spec import ImageSpec
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.credentials import SecretCredentials, default_credentials
+from flyte_build.registry.identity import Chain
+from flyte_build.worker.secrets.gather import SecretSources
+
+
+class Clients:
+    """One client for each registry secret, made when it is first needed; its connections serve every image."""
+
+    def __init__(self, sources: SecretSources) -> None:
+        self._sources = sources
+        self._made: dict[str | None, RegistryClient] = {}
+
+    def of(self, spec: ImageSpec) -> RegistryClient:
+        """The client of `spec`. Raises InvalidInput when nothing has the secret."""
+        secret = spec.registry_secret
+        if secret not in self._made:
+            self._made[secret] = RegistryClient(self._credentials(secret))
+        return self._made[secret]
+
+    def _credentials(self, secret: str | None) -> Chain:
+        machine = default_credentials()
+        if secret is None:
+            return machine
+        return Chain((SecretCredentials(self._sources.value(secret), secret), *machine.places))

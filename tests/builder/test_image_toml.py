@@ -125,7 +125,9 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "a key like no other",
         'name = "a"\nxyzzy = 1',
-        ["xyzzy: is not known; known keys: name, registry, base, python, platforms, dockerignore, dockerfile, layers"],
+        [
+            "xyzzy: is not known; known keys: name, registry, registry_secret, base, ref, python, platforms, dockerignore, dockerfile, layers"
+        ],
     ),
     ("no name", 'python = "3.12"', ["name: is missing"]),
     ("an empty name", 'name = ""', ["name: is empty"]),

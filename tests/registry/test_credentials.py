@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flyte_build.registry.credentials import EnvironmentCredentials, default_credentials
+from flyte_build.registry.credentials import EnvironmentCredentials, SecretCredentials, default_credentials
 from flyte_build.registry.docker_config import DockerConfig, config_key
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.helpers import ask_helper
@@ -276,3 +276,20 @@ def test_no_text_of_credentials_holds_a_secret() -> None:
 
 def test_the_key_of_a_registry_is_dockers() -> None:
     assert [config_key(one) for one in (GHCR, HUB)] == ["ghcr.io", "https://index.docker.io/v1/"]
+
+
+def test_a_registry_secret_is_what_docker_login_writes_and_starts_no_helper(home: Home) -> None:
+    home.helper("evil", "touch $HOME/ran; echo '{}'")
+    document = {"auths": {"ghcr.io": {"auth": AUTH}}, "credsStore": "evil", "credHelpers": {"docker.io": "evil"}}
+    source = SecretCredentials(json.dumps(document).encode(), "pull")
+    found = source.for_registry(GHCR)
+    assert found is not None
+    assert str(found) == "alice (from the registry secret 'pull')"
+    assert source.for_registry(HUB) is None
+    assert not (home.root / "ran").exists()
+
+
+def test_a_registry_secret_that_is_none_is_said_without_its_value() -> None:
+    with pytest.raises(InvalidInput, match="the registry secret 'pull' is not valid JSON") as caught:
+        SecretCredentials(b"hunter2", "pull").for_registry(GHCR)
+    assert "hunter2" not in f"{caught.value}{caught.value.hint}"

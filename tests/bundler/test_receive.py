@@ -236,7 +236,7 @@ RICH = tar_of(
 
 
 # How often each fuzzer runs: 4 times as often as a property is tried; FLYTE_BUILD_FUZZ asks for more.
-FUZZ = settings(max_examples=int(os.environ.get("FLYTE_BUILD_FUZZ", "0")) or 4 * settings.default.max_examples)
+FUZZ = settings(max_examples=int(os.environ.get("FLYTE_BUILD_FUZZ", "0")) or 4 * settings().max_examples)
 
 
 @FUZZ

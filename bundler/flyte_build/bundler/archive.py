@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_build.bundler.collector import uncollected
-from flyte_build.bundler.compressor import GzipWriter
+from flyte_build.bundler.compressor import CAN_JOIN, Deflated, GzipWriter, deflate
+from flyte_build.bundler.copies import copies, spread
 from flyte_build.bundler.limits import MIB, BundleLimits
 from flyte_build.bundler.manifest import Manifest
 from flyte_build.bundler.refusals import too_large
-from flyte_build.bundler.tarring import tar_chunks
+from flyte_build.bundler.tarring import END, RUN, Source, runs_of, tar_run
 from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import ArchiveError
 from flyte_build.registry.names import Digest
+
+# Fewer runs are not worth a copy of this process; a run of more bytes goes through in pieces.
+_FEW = 4
+_ONCE = 4 * MIB
+_FACTS = struct.Struct("<QI")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +62,7 @@ def archive(
     try:
         with os.fdopen(descriptor, "wb") as file:
             sink = _Sink(file.write, manifest, limit)
-            with uncollected(), GzipWriter(sink.write) as gzip:
-                for chunk in tar_chunks(manifest, root, homes or {}):
-                    gzip.write(chunk)
+            _write(Source(manifest=manifest, root=root, homes=homes or {}), sink.write)
         Path(name).chmod(0o644)
         Path(name).replace(destination)
     except OSError as error:
@@ -73,6 +79,34 @@ def archive(
         md5=sink.md5.digest(),
     )
     return Archive(path=destination, manifest=manifest, parcel=parcel)
+
+
+def _write(source: Source, sink: Callable[[bytes], object]) -> None:
+    """The whole gzip of a tar. Where runs end, a block ends, so that it is the same bytes with copies and without."""
+    runs = runs_of(source.manifest)
+    hands = copies() if CAN_JOIN and len(runs) > _FEW else 1
+    with uncollected(), GzipWriter(sink) as gzip:
+        small = [run for run in runs if _bytes_of(source, run) <= _ONCE] if hands > 1 else []
+        made = spread(lambda number: _packed(source, small[number]), len(small), hands)
+        with closing(made):
+            for run in runs:
+                if small and _bytes_of(source, run) <= _ONCE:
+                    size, crc = _FACTS.unpack_from(answer := next(made))
+                    gzip.add(Deflated(size=size, crc=crc, data=answer[_FACTS.size :]))
+                    continue
+                for chunk in tar_run(source, run):
+                    gzip.write(chunk)
+                gzip.cut()
+        gzip.write(END)
+
+
+def _bytes_of(source: Source, run: range) -> int:
+    return source.manifest.entries[run.start].size if len(run) == 1 else RUN
+
+
+def _packed(source: Source, run: range) -> bytes:
+    made = deflate(b"".join(tar_run(source, run)))
+    return _FACTS.pack(made.size, made.crc) + made.data
 
 
 def _unwritable(destination: Path, error: OSError) -> ArchiveError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 JUNK_NAMES = frozenset(
     {
@@ -70,6 +71,21 @@ _SUSPECT = re.compile(
 def may_be_secret(name: str) -> bool:
     """Whether it is worth asking `secret_by_name` about a file of this name: of nearly all it is not."""
     return _SUSPECT.fullmatch(name) is not None
+
+
+_ODD = JUNK_NAMES | _NAMES.keys() | {path.rpartition("/")[2] for path in _PATHS}
+_ODD_STARTS = frozenset({".env"})
+# The last four letters of a name that ends oddly.
+_ODD_ENDS = frozenset(end[-4:] for end in (*JUNK_SUFFIXES, *_SUFFIXES))
+
+
+def are_plain(names: Collection[str]) -> bool:
+    """Whether none of `names` is junk or may be a secret; for a whole folder this is cheap, and nearly always so."""
+    return (
+        _ODD.isdisjoint(names)
+        and _ODD_ENDS.isdisjoint([name[-4:] for name in names])
+        and _ODD_STARTS.isdisjoint([name[:4] for name in names])
+    )
 
 
 def secret_by_name(path: str) -> str:

@@ -19,6 +19,7 @@ from flyte_build.registry.names import Digest
 KIND = "flyte-build/manifest/1"
 Mode = Literal["0644", "0755", "link"]
 _FIELDS = frozenset({"path", "mode", "size", "sha256", "link"})
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -122,14 +123,12 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The canonical encoding; `parse` is its inverse."""
-        document = {
-            "kind": KIND,
-            "entries": [
-                {"path": e.path, "mode": e.mode, "size": e.size, "sha256": e.sha256, "link": e.link}
-                for e in self.entries
-            ],
-        }
-        return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        # What `json.dumps` gives of dicts with sorted keys, without 100,000 dicts.
+        rows = ",".join(
+            f'{{"link":{_quoted(e.link)},"mode":"{e.mode}","path":{_quoted(e.path)},"sha256":"{e.sha256}","size":{e.size}}}'
+            for e in self.entries
+        )
+        return f'{{"entries":[{rows}],"kind":"{KIND}"}}'.encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:

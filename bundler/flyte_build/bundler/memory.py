@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from flyte_build.bundler.found import Found
 from flyte_build.bundler.manifest import Entry
 from flyte_build.bundler.upkeep import reading, replace
-from flyte_build.bundler.walk import Found, Walk
+from flyte_build.bundler.walk import Walk
 from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.registry.names import Digest
 
@@ -52,13 +52,7 @@ def signature(walks: Iterable[Walk]) -> str:
     """One digest of every status that decides about a manifest (hex)."""
     hasher = hashlib.sha256()
     for one in walks:
-        names = [found.path for found in one.files]
-        links = [text for link in one.links for text in (link.path, link.link)]
-        numbers = array("q", [len(names), len(links)])
-        for found in one.files:
-            numbers.extend(found[1:])
-        # Neither names nor links hold a NUL, so this can be read back in one way only.
-        hasher.update(numbers.tobytes() + "\0".join([*names, *links, ""]).encode(errors="surrogateescape"))
+        one.files.feed(hasher)
     return hasher.hexdigest()
 
 

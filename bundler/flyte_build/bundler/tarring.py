@@ -9,6 +9,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_build.bundler.hashing import opened, read_whole
@@ -18,6 +19,10 @@ from flyte_build.bundler.refusals import changed
 # 1980-01-01: the first moment that a zip (and so a wheel made from the extracted tree) can express.
 EPOCH = 315532800
 _CHUNK = 1 << 20
+# Where runs end decides where blocks of the compressor end: another value is another archive.
+RUN = 1 << 20
+# What ends a tar.
+END = bytes(2 * tarfile.BLOCKSIZE)
 _SMALL = 64 << 10
 # What follows the name in the header of a file: mode, uid, gid, size, mtime, then after the checksum type and magic.
 _BEFORE = b"%07o\0" + b"0000000\0" * 2 + b"%011o\0" + b"%011o\0" % EPOCH
@@ -26,15 +31,35 @@ _AFTER = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
 _AFTER_SUM = sum(_AFTER) + 8 * ord(" ")
 
 
-def tar_chunks(manifest: Manifest, root: Path, homes: Mapping[str, Path]) -> Iterator[bytes]:
-    """The stream, in pieces of at most 1 MiB; every file is checked against the manifest as it passes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the files of a manifest are: below `root`, but those in `homes` below their own folder."""
 
-    Files lie below `root`, but those in `homes` below their own folder. Raises InvalidTree for one that is not what
-    the manifest says.
+    manifest: Manifest
+    root: Path
+    homes: Mapping[str, Path]
+
+
+def runs_of(manifest: Manifest) -> tuple[range, ...]:
+    """The entries in runs of about 1 MiB of tar; an entry of more is a run of its own."""
+    runs, start, waiting = [], 0, 0
+    for number, entry in enumerate(manifest.entries):
+        size = entry.size + tarfile.BLOCKSIZE + -entry.size % tarfile.BLOCKSIZE
+        if waiting and waiting + size > RUN:
+            runs.append(range(start, number))
+            start, waiting = number, 0
+        waiting += size
+    return (*runs, range(start, len(manifest.entries)))
+
+
+def tar_run(source: Source, run: range) -> Iterator[bytes]:
+    """The members of `run`, in pieces of at most 1 MiB; every file is checked against the manifest as it passes.
+
+    Raises InvalidTree for a file that is not what the manifest says.
     """
-    base = f"{root}/"
-    for entry in manifest.entries:
-        home = f"{homes[entry.path]}/" if entry.path in homes else base
+    base = f"{source.root}/"
+    for entry in source.manifest.entries[run.start : run.stop]:
+        home = f"{source.homes[entry.path]}/" if entry.path in source.homes else base
         if entry.mode == "link":
             yield header(entry)
         elif entry.size <= _SMALL:
@@ -43,7 +68,6 @@ def tar_chunks(manifest: Manifest, root: Path, homes: Mapping[str, Path]) -> Ite
             yield header(entry)
             yield from _content(home, entry)
             yield bytes(-entry.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _whole(base: str, entry: Entry) -> bytes:

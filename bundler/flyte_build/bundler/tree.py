@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 from flyte_build.bundler.collector import uncollected
+from flyte_build.bundler.found import Found
 from flyte_build.bundler.hashing import hash_files
 from flyte_build.bundler.ignore import Only, Verdict
 from flyte_build.bundler.limits import MIB, BundleLimits
 from flyte_build.bundler.manifest import Entry, Manifest
 from flyte_build.bundler.memory import Memory, Row, Summary, TreeMemory, signature
 from flyte_build.bundler.refusals import refuse_secrets, too_large
-from flyte_build.bundler.walk import Folder, Found, Walk, decide, walk
+from flyte_build.bundler.walk import Folder, Walk, decide, walk
 from flyte_build.registry.errors import InvalidTree
 from flyte_build.registry.names import Digest
 
@@ -85,7 +86,7 @@ def list_tree(tree: SourceTree, memory: Memory | None = None) -> Listing:
 def _list(tree: SourceTree, memory: Memory, began: int) -> Listing:
     walks = [walk(folder) for folder in tree.folders]
     _check(tree, walks)
-    notes = tuple(note for one in walks for note in one.notes)
+    notes = tuple(note for one in walks for note in one.files.notes)
     kept = memory.of_tree([one.root for one in walks], tree.include)
     sign, content = signature(walks), _Content(walks, kept)
     summary = kept.unchanged(sign)
@@ -120,7 +121,7 @@ class _Content:
         """All entries; where folders have the same path, they must agree about it."""
         entries: dict[str, Entry] = {}
         for home, one in enumerate(self._walks):
-            for entry in (*one.links, *(row.entry for row in self.rows if row.home == home)):
+            for entry in (*one.files.links, *(row.entry for row in self.rows if row.home == home)):
                 if entries.setdefault(entry.path, entry) != entry:
                     raise InvalidTree(
                         f"{entry.path} is in {one.root} and, with other content, in another folder of this bundle",
@@ -146,16 +147,16 @@ def _rows(home: int, one: Walk, known: Mapping[tuple[int, str], Row]) -> Iterato
 
 
 def _check(tree: SourceTree, walks: Sequence[Walk]) -> None:
-    if secrets := [secret for one in walks for secret in one.secrets]:
+    if secrets := [secret for one in walks for secret in one.files.secrets]:
         raise refuse_secrets(secrets)
-    files = [found for one in walks for found in one.files]
-    if not files and not any(one.links for one in walks):
+    count, total, limits = sum(len(one.files) for one in walks), sum(one.files.size for one in walks), tree.limits
+    if not count and not any(one.files.links for one in walks):
         raise InvalidTree(f"{tree.root} has nothing to bundle", hint="see why with --dry-run --explain PATH")
-    total, limits = sum(found.size for found in files), tree.limits
-    if total > limits.tree_bytes or len(files) > limits.files:
+    if total > limits.tree_bytes or count > limits.files:
+        files = (found for one in walks for found in one.files)
         largest = sorted(files, key=lambda found: (-found.size, found.path))[:10]
         raise too_large(
-            f"{tree.root} has {len(files)} files of together {total / MIB:.0f} MiB, more than a bundle may have "
+            f"{tree.root} has {count} files of together {total / MIB:.0f} MiB, more than a bundle may have "
             f"({limits.files} files, {limits.tree_bytes / MIB:.0f} MiB)",
             [(found.path, found.size) for found in largest],
         )

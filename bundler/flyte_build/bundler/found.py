@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import marshal
+import stat
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from flyte_build.bundler.manifest import Entry
+from flyte_build.bundler.manifest import Entry, Mode
 
 if TYPE_CHECKING:
     import hashlib
@@ -27,6 +28,12 @@ class Found(NamedTuple):
     ctime: int
     inode: int
     mode: int
+
+
+def entry_of(found: Found, digest: str) -> Entry:
+    """The entry of a file whose content has this sha256 (hex)."""
+    mode: Mode = "0755" if found.mode & stat.S_IXUSR else "0644"
+    return Entry(path=found.path, mode=mode, size=found.size, sha256=digest)
 
 
 @dataclass(frozen=True, slots=True)

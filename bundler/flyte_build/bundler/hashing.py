@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flyte_build.bundler.copies import copies, spread
-from flyte_build.bundler.found import Found, numbers_of
+from flyte_build.bundler.found import Found, entry_of, numbers_of
 from flyte_build.bundler.junk import HEAD_BYTES, secret_by_content
-from flyte_build.bundler.manifest import Entry, Mode
+from flyte_build.bundler.manifest import Entry
 from flyte_build.bundler.refusals import LEAVE_OUT, changed, refuse_secrets
 from flyte_build.registry.errors import InvalidTree
 
@@ -65,8 +65,8 @@ def hash_files(root: Path, files: Sequence[Found], meant: Callable[[str], bool])
 
 
 def _hashed(path: str, read: _Read) -> Hashed:
-    mode: Mode = "0755" if read.mode & stat.S_IXUSR else "0644"
-    return Hashed(Entry(path=path, mode=mode, size=read.size, sha256=read.sha256), Found(path, *read[2:]))
+    found = Found(path, *read[2:])
+    return Hashed(entry_of(found, read.sha256), found)
 
 
 def _in_copies(base: str, files: Sequence[Found], hands: int) -> Iterator[_Read]:

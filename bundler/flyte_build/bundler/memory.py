@@ -1,9 +1,9 @@
 """What was read before, so that an unchanged tree costs no more than its walk.
 
-One file per tree: a header (what the whole tree was, in one line) and a row per file (its status and its entry), each
-under a checksum; it is written beside and renamed. A file that cannot be used is as good as none. A row counts only
-while size, times, inode and mode are what they were *and* the file had rested when it was read: a file system's
-clock ticks too slowly to tell two changes within `RACY` apart (git calls such files racily clean).
+One file per tree: a header (what the whole tree was, in one line) and a table of its files (status and sha256 of each,
+in columns), each under a checksum; it is written beside and renamed. A file that cannot be used is as good as none. A
+row counts only while size, times, inode and mode are what they were *and* the file had rested when it was read: a file
+system's clock ticks too slowly to tell two changes within `RACY` apart (git calls such files racily clean).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from flyte_build.bundler.found import Found
+from flyte_build.bundler.found import Found, entry_of
 from flyte_build.bundler.manifest import Entry
 from flyte_build.bundler.upkeep import reading, replace
 from flyte_build.bundler.walk import Walk
@@ -24,7 +25,7 @@ from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.registry.names import Digest
 
 # Another version finds nothing of this one. Raise it also when the rules of `junk` change.
-VERSION = "1"
+VERSION = "2"
 RACY = 2_000_000_000
 _MAX_BYTES = 256 << 20
 _NEVER = -1
@@ -57,6 +58,50 @@ def signature(walks: Iterable[Walk]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A table of files: for each its place in the columns, the numbers of its status, its sha256."""
+
+    places: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    digests: bytes = b""
+
+    def row(self, home: int, found: Found) -> Row | None:
+        """What is known of the file `found` in folder `home`, if it is as it was and had rested."""
+        place = self.places.get((home, found.path))
+        if place is None or tuple(self.numbers[5 * place : 5 * place + 5]) != found[1:]:
+            return None
+        return Row(home, entry_of(found, self.digests[32 * place : 32 * place + 32].hex()), found)
+
+    @classmethod
+    def parse(cls, table: bytes) -> Remembered:
+        """What `_table` wrote, or nothing."""
+        count, end = int.from_bytes(table[:8], "little"), 8
+        homes, numbers, digests, names = (table[end : (end := end + size)] for size in _columns(count, len(table)))
+        paths = names.decode(errors="surrogateescape").split("\0")[:-1]
+        if len(paths) != count:
+            return cls()
+        places = {key: place for place, key in enumerate(zip(array("q", homes), paths, strict=True))}
+        return cls(places=places, numbers=array("q", numbers), digests=digests)
+
+
+def _columns(count: int, rest: int) -> tuple[int, ...]:
+    """The bytes of each column of a table."""
+    return 8 * count, 40 * count, 32 * count, rest
+
+
+def _table(rows: Sequence[Row], rested: Sequence[bool]) -> bytes:
+    """Homes, numbers, digests and names of `rows`. What had not rested gets a time that no file has."""
+    numbers = array("q")
+    for row, rest in zip(rows, rested, strict=True):
+        found = row.found
+        numbers.extend((found.size, found.mtime, found.ctime if rest else _NEVER, found.inode, found.mode))
+    homes = array("q", [row.home for row in rows])
+    digests = bytes.fromhex("".join([row.entry.sha256 for row in rows]))
+    names = "\0".join([*(row.found.path for row in rows), ""]).encode(errors="surrogateescape")
+    return b"".join((len(rows).to_bytes(8, "little"), homes.tobytes(), numbers.tobytes(), digests, names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeMemory:
     """The memory of one tree, in the file `place`; None remembers nothing. `racy` is nanoseconds."""
 
@@ -75,17 +120,13 @@ class TreeMemory:
         except (KeyError, TypeError, ValueError, FlyteBuildError):
             return None
 
-    def rows(self) -> Mapping[tuple[int, str], Row]:
-        """Every file that was read and had rested, by folder and path."""
+    def files(self) -> Remembered:
+        """Every file that was read."""
         with reading(self.place) as file:
             if not file or not _checked(file.readline(1 << 16)):
-                return {}
-            rows = _checked(file.read(_MAX_BYTES))
-        try:
-            made = (_row(row) for row in rows) if isinstance(rows, list) else ()
-            return {(row.home, row.entry.path): row for row in made if row.found.ctime != _NEVER}
-        except (TypeError, ValueError, FlyteBuildError):
-            return {}
+                return Remembered()
+            check, table = file.read(hashlib.sha256().digest_size), file.read(_MAX_BYTES)
+        return Remembered.parse(table) if hashlib.sha256(table).digest() == check else Remembered()
 
     def keep(self, summary: Summary, rows: Sequence[Row], began: int) -> None:
         """Remember a tree that was read from `began` (nanoseconds since 1970) on. A failure is no failure."""
@@ -99,8 +140,8 @@ class TreeMemory:
             "files": summary.files,
             "size": summary.size,
         }
-        table = [_written(row, rest) for row, rest in zip(rows, rested, strict=True)]
-        replace(self.place, _line(header) + _line(table))
+        table = _table(rows, rested)
+        replace(self.place, _line(header) + hashlib.sha256(table).digest() + table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,18 +187,3 @@ def _checked(line: bytes) -> object:
         return None
     found: object = json.loads(text)
     return found
-
-
-def _written(row: Row, rested: bool) -> list[object]:
-    entry, found = row.entry, row.found
-    ctime = found.ctime if rested else _NEVER
-    return [row.home, entry.path, entry.mode, entry.sha256, found.size, found.mtime, ctime, found.inode, found.mode]
-
-
-def _row(row: Sequence[object]) -> Row:
-    home, path, mode, sha256, *status = row
-    size, mtime, ctime, inode, bits = (number for number in status if isinstance(number, int))
-    if not (isinstance(home, int) and isinstance(path, str) and isinstance(sha256, str) and mode in ("0644", "0755")):
-        raise TypeError
-    entry = Entry(path=path, mode="0755" if mode == "0755" else "0644", size=size, sha256=sha256)
-    return Row(home, entry, Found(path, size, mtime, ctime, inode, bits))

@@ -12,12 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from flyte_build.bundler.collector import uncollected
-from flyte_build.bundler.found import Found
 from flyte_build.bundler.hashing import hash_files
 from flyte_build.bundler.ignore import Only, Verdict
 from flyte_build.bundler.limits import MIB, BundleLimits
 from flyte_build.bundler.manifest import Entry, Manifest
-from flyte_build.bundler.memory import Memory, Row, Summary, TreeMemory, signature
+from flyte_build.bundler.memory import Memory, Remembered, Row, Summary, TreeMemory, signature
 from flyte_build.bundler.refusals import refuse_secrets, too_large
 from flyte_build.bundler.walk import Folder, Walk, decide, walk
 from flyte_build.registry.errors import InvalidTree
@@ -113,7 +112,7 @@ class _Content:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """A row for every file, remembered or read."""
-        known = self._kept.rows()
+        known = self._kept.files()
         return tuple(row for home, one in enumerate(self._walks) for row in _rows(home, one, known))
 
     @cached_property
@@ -135,15 +134,11 @@ class _Content:
         return {row.entry.path: self._walks[row.home].root for row in reversed(self.rows) if row.home}
 
 
-def _rows(home: int, one: Walk, known: Mapping[tuple[int, str], Row]) -> Iterator[Row]:
-    def remembered(found: Found) -> Row | None:
-        row = known.get((home, found.path))
-        return row if row and row.found == found else None
-
-    rows = [remembered(found) for found in one.files]
-    fresh = [found for found, row in zip(one.files, rows, strict=True) if row is None]
+def _rows(home: int, one: Walk, known: Remembered) -> Iterator[Row]:
+    rows = [(found, known.row(home, found)) for found in one.files]
+    fresh = [found for found, row in rows if row is None]
     read = iter(hash_files(one.root, fresh, one.rules.includes.name_exactly))
-    return (row or Row(home, *next(read)) for row in rows)
+    return (row or Row(home, *next(read)) for _, row in rows)
 
 
 def _check(tree: SourceTree, walks: Sequence[Walk]) -> None:

@@ -23,7 +23,9 @@ from flyte_build.registry.verify import digest_of
 
 @dataclass(frozen=True)
 class Says:
-    """One scripted answer. `declared` is the Content-Length when it is a lie; `drip` seconds pass between bytes."""
+    """One scripted answer. `declared` is the Content-Length when it is a lie; `drip` seconds pass between the bytes of
+    the body, `slow_head` between an endless number of headers.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -32,6 +34,7 @@ class Says:
     drip: float = 0.0
     hang: float = 0.0
     reset: bool = False
+    slow_head: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             # SO_LINGER 0 makes close() send RST instead of FIN.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+            self.close_connection = True
+        elif says.slow_head:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while not self.server.faulty.stop.wait(says.slow_head):
+                self.wfile.write(b"x: y\r\n")
             self.close_connection = True
         else:
             self._write(says)

@@ -210,6 +210,23 @@ def test_a_hostile_registry_does_not_get_anothers_token(faulty: FaultyRegistry) 
         assert all("authorization" not in seen.headers for seen in hostile.seen)
 
 
+def test_who_we_were_sent_on_to_does_not_learn_who_we_are_by_asking(faulty: FaultyRegistry) -> None:
+    with faulty_registry() as other:
+        challenge = (("www-authenticate", f'Bearer realm="{other.url}/token",service="x"'),)
+        other.says("/layer", Says(401, b"", challenge))
+        other.says("/token", Says(200, b'{"token":"t"}'))
+        guarded(faulty, 'Basic realm="x"', ALICE.basic)
+        faulty.says(V1, Says(307, b"", (("location", f"{other.url}/layer"),)))
+        with pytest.raises(RegistryDenied, match="401"):
+            find(faulty, ALICE)
+        # Nor by being asked whether it is a registry.
+        faulty.says("/v2/", Says(307, b"", (("location", f"{other.url}/layer"),)))
+        with pytest.raises(RegistryDenied, match="as an OCI registry"):
+            find(faulty, ALICE)
+        assert {seen.path for seen in other.seen} == {"/layer"}
+        assert all("authorization" not in seen.headers for seen in other.seen)
+
+
 @pytest.mark.parametrize(
     ("document", "used_for"),
     [

@@ -168,6 +168,14 @@ def test_a_server_that_never_finishes_is_left(faulty: FaultyRegistry) -> None:
     assert time.monotonic() - start < 30
 
 
+def test_headers_that_never_end_are_left(faulty: FaultyRegistry) -> None:
+    faulty.says(V1, Says(slow_head=0.2))
+    start = time.monotonic()
+    with pytest.raises(RegistryUnavailable, match="did not answer in time"):
+        anonymous(RegistryOptions(answer_timeout=1, attempts=1)).find(name_in(faulty))
+    assert time.monotonic() - start < 15
+
+
 def test_a_registry_that_is_down_is_one_sentence() -> None:
     with faulty_registry() as gone:
         image = name_in(gone)

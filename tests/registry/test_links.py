@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from tests.registry.doubles import FaultyRegistry, Says, anonymous, error, name_in
@@ -35,6 +36,14 @@ def page(*tags: str, link: str = "") -> Says:
 )
 def test_the_next_page(header: str, url: str) -> None:
     assert next_page(header) == url
+
+
+@pytest.mark.parametrize("part", ["<", "<a>;rel=", ";rel= ", "<a>;rel= x", '<a>;rel="', "<>", ">"])
+def test_a_hostile_header_costs_nothing(part: str) -> None:
+    start = time.monotonic()
+    assert next_page(part * (300_000 // len(part))) == ""
+    # Minutes, if the cost grew with the square of the length.
+    assert time.monotonic() - start < 15
 
 
 def test_pages_are_followed_and_what_repeats_is_said_once(faulty: FaultyRegistry) -> None:

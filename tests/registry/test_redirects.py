@@ -84,7 +84,20 @@ class TestRedirects:
         with pytest.raises(RegistryUntrusted, match="as a redirect, which is a more private address"):
             self.follow(faulty, "https://cdn.test/", addresses, PUBLIC)
 
-    @pytest.mark.parametrize("location", ["http://[", "https://a:b/", "https://"])
+    @pytest.mark.parametrize(
+        "location",
+        [
+            pytest.param("http://[", id="half an address"),
+            pytest.param("https://a:b/", id="a port that is none"),
+            pytest.param("https://", id="no host"),
+            pytest.param("http://evil.test\\@127.0.0.1/", id="a backslash, which parsers understand differently"),
+            pytest.param("http://127.0.0.1\\@evil.test/", id="the other way round"),
+            pytest.param("http://alice@evil.test/", id="a user"),
+            pytest.param("http://evil.test%2e/", id="an escape in the host"),
+            pytest.param("http://evil.test ;/", id="a space in the host"),
+            pytest.param("http://127.0.0.\xb9/", id="another alphabet"),
+        ],
+    )
     def test_what_is_no_url_is_refused(self, faulty: FaultyRegistry, location: str) -> None:
         with pytest.raises((RegistryProtocol, RegistryUntrusted), match="no URL"):
             self.follow(faulty, location, {})

@@ -61,7 +61,8 @@ class Authenticated:
         authorization = self._authorization(endpoint, endpoint.challenges, scope)
         response = self._transport.send(_with(request, authorization))
         challenges = parse_challenges(response.header("www-authenticate"))
-        if response.status != 401 or not challenges:
+        # Who we were sent on to may be anybody, and must not learn who we are by asking.
+        if response.status != 401 or not challenges or not same_origin(endpoint.base, response.url):
             return response
         for challenge in challenges:
             self._tokens.forget(endpoint.base, challenge, scope)

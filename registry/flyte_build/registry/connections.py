@@ -16,6 +16,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from flyte_build.registry.errors import RegistryUntrusted
+from flyte_build.registry.prompt import PromptResponse
 from flyte_build.registry.seclusion import seclusion
 
 _SIZE = 16
@@ -41,20 +42,25 @@ class _Aware:
 
 
 @lru_cache(maxsize=8)
-def _pools(most: int | None) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    plain = type("_Plain", (_Aware, HTTPConnection), {"most": most})
-    secure = type("_Secure", (_Aware, HTTPSConnection), {"most": most})
+def _pools(most: int | None, patience: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    answers = type("_Answers", (PromptResponse,), {"patience": patience})
+    members = {"most": most, "response_class": answers}
+    plain = type("_Plain", (_Aware, HTTPConnection), members)
+    secure = type("_Secure", (_Aware, HTTPSConnection), members)
     return {
         "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("_SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
     }
 
 
-def new_manager(proxy: str, context: ssl.SSLContext | None, most: int | None) -> urllib3.PoolManager:
-    """Pools of connections, through `proxy` (a URL) unless it is empty: then names are the proxy's to resolve."""
+def new_manager(proxy: str, context: ssl.SSLContext | None, most: int | None, patience: float) -> urllib3.PoolManager:
+    """Pools of connections, through `proxy` (a URL) unless it is empty: then names are the proxy's to resolve.
+
+    `most` is the most secluded address that may answer, `patience` how many seconds the head of an answer may take.
+    """
     if not proxy:
         manager = urllib3.PoolManager(maxsize=_SIZE, ssl_context=context)
-        manager.pool_classes_by_scheme = _pools(most)
+        manager.pool_classes_by_scheme = _pools(most, patience)
         return manager
     user = urlsplit(proxy)
     headers = None

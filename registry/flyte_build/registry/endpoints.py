@@ -10,6 +10,7 @@ from flyte_build.registry.errors import RegistryProtocol
 from flyte_build.registry.failures import ANONYMOUS, is_page, refusal
 from flyte_build.registry.names import DOCKER_HUB, Registry
 from flyte_build.registry.options import RegistryOptions
+from flyte_build.registry.redirects import same_origin
 from flyte_build.registry.wire import Request, Response, Transport
 
 _HUB_API = "registry-1.docker.io"
@@ -51,7 +52,8 @@ class Endpoints:
             # Go's and nginx's answer to plain http on a port with TLS. Nothing secret has been said yet.
             base = f"https://{host}"
             response = self._ping(base)
-        challenges = parse_challenges(response.header("www-authenticate")) if response.status == 401 else ()
+        asks = response.status == 401 and same_origin(base, response.url)
+        challenges = parse_challenges(response.header("www-authenticate")) if asks else ()
         if is_page(response) and not challenges:
             raise RegistryProtocol(
                 f"{registry} is not an OCI registry: {base}/v2/ answered {response.status} with an HTML page",

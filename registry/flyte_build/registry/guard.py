@@ -7,6 +7,7 @@ machine's loopback.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -18,7 +19,15 @@ from flyte_build.registry.redact import plain
 from flyte_build.registry.seclusion import PUBLIC, addresses_of, seclusion
 
 Resolve = Callable[[str], tuple[str, ...]]
-__all__ = ["Guard", "addresses_of", "seclusion"]
+_PLAIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?(?:[/?].*)?", re.I | re.S)
+__all__ = ["Guard", "addresses_of", "is_plain", "seclusion"]
+
+
+def is_plain(url: str) -> bool:
+    """Whether everybody reads the same host in this URL. Parsers differ about user information, backslashes, white
+    space and escapes there (`https://evil\\@registry/`), and what one checks is not where the other goes.
+    """
+    return _PLAIN.fullmatch(url) is not None
 
 
 class Guard:
@@ -51,7 +60,7 @@ class Guard:
             there = urlsplit(target)
         except ValueError:
             there = urlsplit("")
-        if not there.hostname:
+        if not there.hostname or not is_plain(target):
             raise RegistryUntrusted(f"{here.netloc} names {plain(target, 60) or 'nothing'} as {what}, which is no URL")
         sentence = f"{here.netloc} names {plain(f'{there.scheme}://{there.netloc}')} as {what}, which is"
         if there.scheme != "https" and not (there.scheme == "http" and self._plain(here.netloc, there.netloc)):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 
-_LINK = re.compile(r"<([^>]*)>([^<]*)")
-_NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?\s*(?:[;,]|$)', re.IGNORECASE)
+# No two parts of it can match the same text: a header is up to 64 KiB of what a hostile registry likes.
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
 
 
 def next_page(header: str) -> str:
     """The URL reference of the next page as it was written, or an empty string."""
-    return next((url for url, parameters in _LINK.findall(header) if _NEXT.search(parameters)), "")
+    return next((url for url, parameters in _LINK.findall(header) if _is_next(parameters)), "")
+
+
+def _is_next(parameters: str) -> bool:
+    for parameter in parameters.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "rel":
+            return "next" in value.strip(", \t").strip('"').lower().split()
+    return False

@@ -19,6 +19,8 @@ from flyte_build.registry.wire import Request, Response
 
 _ACCEPT = ("accept", ", ".join(sorted(INDEXES | MANIFESTS)))
 _PAGE = 1000
+# More than this is a registry that never stops.
+_MOST_TAGS = 1_000_000
 _TAGS_LIMIT = 4 * 1024 * 1024
 
 
@@ -105,6 +107,8 @@ class Manifests:
             for page in self._api.pages(repository, request, f"cannot list the tags of {repository}"):
                 fresh = [tag for tag in _tags(page, repository) if tag not in seen]
                 seen.update(fresh)
+                if len(seen) > _MOST_TAGS:
+                    raise RegistryProtocol(f"{repository} has more than {_MOST_TAGS:,} tags")
                 yield from fresh
         except RegistryMissing:
             if seen:

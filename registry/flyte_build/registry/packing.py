@@ -87,7 +87,7 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
         names = [Path(title).name for title in titles]
         types = {layer.media_type for layer in manifest.layers}
         # oras unpacks archives that are marked as folders, with all that an archive may do.
-        if names != titles or len(set(names)) != len(names) or "" in names or _FOLDER_TYPE in types:
+        if names != titles or len(set(names)) != len(names) or {"", ".."} & set(names) or _FOLDER_TYPE in types:
             raise RegistryProtocol(f"{self._repository}@{manifest.descriptor.digest} is not a plain list of files")
         self._manifest = manifest
         return list(self.pull(target=f"{self._repository}@{manifest.descriptor.digest}", outdir=str(folder)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from flyte_build.registry.errors import RegistryProtocol
-from flyte_build.registry.guard import Guard
+from flyte_build.registry.guard import Guard, is_plain
 from flyte_build.registry.redact import plain
 from flyte_build.registry.wire import Request, Response, Transport
 
@@ -18,11 +18,10 @@ def join(base: str, location: str) -> str:
     """The URL that `location` means at `base` (RFC 3986 section 5), without a fragment; raises RegistryProtocol."""
     try:
         url = urljoin(base, location).partition("#")[0]
-        _ = urlsplit(url).port
-    except ValueError as error:
-        raise RegistryProtocol(
-            f"{urlsplit(base).netloc} names a place that is no URL: {plain(location, 60)}"
-        ) from error
+    except ValueError:
+        url = ""
+    if not is_plain(url):
+        raise RegistryProtocol(f"{urlsplit(base).netloc} names a place that is no URL: {plain(location, 60)}")
     return url
 
 

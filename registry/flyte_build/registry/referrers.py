@@ -9,7 +9,7 @@ from flyte_build.registry.api import Api
 from flyte_build.registry.descriptors import OCI_INDEX, OCI_MANIFEST, Descriptor
 from flyte_build.registry.documents import Manifest, decode_manifest
 from flyte_build.registry.encode import extend_index
-from flyte_build.registry.errors import InvalidInput, RegistryUnavailable
+from flyte_build.registry.errors import InvalidInput, RegistryProtocol, RegistryUnavailable
 from flyte_build.registry.failures import is_page
 from flyte_build.registry.manifests import Manifests, Put
 from flyte_build.registry.names import ImageName, ImageReference
@@ -20,6 +20,7 @@ from flyte_build.registry.wire import Request
 # Registries answer these for a route that they do not have.
 _UNKNOWN_ROUTE = frozenset({400, 404, 405, 501})
 _FALLBACK_ATTEMPTS = 5
+_MOST = 10_000
 
 
 def fallback_tag(reference: ImageReference) -> str:
@@ -89,6 +90,8 @@ class Referrers:
         for page in self._api.pages(repository, request, f"cannot list {subject}", first):
             index = decode_manifest(page.body, OCI_INDEX, digest_of(page.body), subject)
             found.extend(index.manifests)
+            if len(found) > _MOST:
+                raise RegistryProtocol(f"{subject} is more than {_MOST:,} artifacts")
         return tuple(found)
 
     def _list_by_tag(self, reference: ImageReference, entries: Sequence[Descriptor]) -> None:

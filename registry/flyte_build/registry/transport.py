@@ -92,7 +92,7 @@ class HttpTransport:
             # The pools made before there was a context have only plain connections.
             key = (proxy, request.seclusion, context and folders, context is not None)
             if key not in self._managers:
-                self._managers[key] = new_manager(proxy, context, request.seclusion)
+                self._managers[key] = new_manager(proxy, context, request.seclusion, self._options.answer_timeout)
             return self._managers[key]
 
 

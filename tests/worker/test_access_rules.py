@@ -9,7 +9,7 @@ import pytest
 from flyte_build.registry.errors import InvalidInput, InvalidSpec, ServiceDenied
 from flyte_build.registry.names import Repository
 from flyte_build.worker.access.policy import Limits, Place, Policies, Policy
-from flyte_build.worker.access.rules import parse, read
+from flyte_build.worker.access.rules_file import parse, read
 from flyte_build.worker.access.values import Identity, Projects, matches
 
 GITHUB = "https://token.actions.githubusercontent.com"

@@ -32,7 +32,8 @@ _DRAIN_SECONDS = 5
 class ServeSettings:
     """How the endpoint is served. `port` 0 takes a free one; `registry` is only shown; `state` is made if missing.
 
-    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them.
+    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them. `access` is the rules file of
+    who may; without one only loopback is listened on. `tls` is a certificate chain and its key (PEM).
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +44,8 @@ class ServeSettings:
     concurrency: int = 2
     no_worker: bool = False
     store: str = ""
+    access: Path | None = None
+    tls: tuple[Path, Path] | None = None
 
 
 def serve(
@@ -57,17 +60,20 @@ def serve(
     Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
     """
     _prepare_log()
-    check_host(settings.host)
+    check_host(settings.host, guarded=settings.access is not None)
     with locked(settings.state), listening(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if settings.tls else "http"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         public = (settings.public_url or "").rstrip("/")
-        names = Names.of(port, public)
+        names = Names.of(port, public, scheme)
         place = Place(
             state=settings.state.resolve(),
             base_url=public or url,
             containers_url=_containers_url(public),
             store=settings.store,
+            registry=settings.registry,
+            access=settings.access,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(
@@ -78,6 +84,8 @@ def serve(
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
+            ssl_certfile=settings.tls[0] if settings.tls else None,
+            ssl_keyfile=settings.tls[1] if settings.tls else None,
         )
         service.start()
         server = _Server(config, service.release, stop or threading.Event())

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from flyte_build.worker.builds.values import Build
 from flyte_build.worker.database.engine import value_of
 from flyte_build.worker.database.schema import ActionRow, BuildRow
+from flyte_build.worker.database.within import May, everything, within
 from flyte_build.worker.runs.values import Action
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ class Wanted:
     limit: int = 20
 
 
-def newest(database: Database, wanted: Wanted) -> tuple[Build, ...]:
-    """The newest builds, the newest first."""
+def newest(database: Database, wanted: Wanted, may: May = everything) -> tuple[Build, ...]:
+    """The newest builds, the newest first; only of those projects and domains that `may` lets through."""
     given = {key: value for key in ("project", "domain", "state") if (value := getattr(wanted, key))}
     query = select(BuildRow).filter_by(**given).order_by(BuildRow.created_at.desc(), BuildRow.id)
     with database.read() as session:
-        return tuple(value_of(Build, row) for row in session.scalars(query.limit(min(wanted.limit, MOST))))
+        query = query.where(within(session, BuildRow, may)).limit(min(wanted.limit, MOST))
+        return tuple(value_of(Build, row) for row in session.scalars(query))
 
 
 def runs_of(database: Database, build_id: str) -> tuple[Action, ...]:

@@ -14,9 +14,11 @@ from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.names import Repository
 from flyte_build.worker import settings as configured
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; only loopback for now.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; off loopback only with --access.")
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option(
     "--state",
@@ -28,6 +30,9 @@ from flyte_build.worker import settings as configured
 @click.option("--platform", "platforms", multiple=True, help="Built where a request names none (repeatable).")
 @click.option("--store", metavar="URL", help="Keep uploads in s3://…, gs://… or az://…, not in --state.")
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
+@click.option("--access", type=_FILE, help="Rules (TOML) of who may use which projects, by which tokens.")
+@click.option("--tls-cert", type=_FILE, help="Answer https with this certificate chain (PEM).")
+@click.option("--tls-key", type=_FILE, help="The key of --tls-cert.")
 @click.option("--builder", help="A Docker Buildx builder by name.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option("--no-worker", is_flag=True, help="Answer only; take no builds.")
@@ -39,6 +44,9 @@ def serve(
     platforms: tuple[str, ...],
     store: str | None,
     public_url: str | None,
+    access: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     builder: str | None,
     concurrency: int,
     no_worker: bool,
@@ -75,9 +83,17 @@ def serve(
             concurrency=concurrency,
             no_worker=no_worker,
             store=store or found.store or "",
+            access=access,
+            tls=_tls(tls_cert, tls_key),
         ),
         building,
     )
+
+
+def _tls(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    return (certificate, key) if certificate is not None and key is not None else None
 
 
 def default_state() -> Path:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from flyteidl2.actions import actions_service_pb2
 from flyteidl2.actions.actions_service_connect import ActionsServiceASGIApplication
+from flyteidl2.auth import auth_service_pb2
+from flyteidl2.auth.auth_service_connect import AuthMetadataServiceASGIApplication
 from flyteidl2.cluster import service_pb2 as cluster_service_pb2
 from flyteidl2.cluster.service_connect import ClusterServiceASGIApplication
 from flyteidl2.dataproxy import dataproxy_service_pb2
@@ -19,7 +21,10 @@ from flyteidl2.workflow.run_service_connect import RunServiceASGIApplication
 from starlette.routing import Route, Router
 
 from flyte_build.worker.endpoint.builds import BuildsApi
+from flyte_build.worker.endpoint.authorize import Authorizing
+from flyte_build.worker.endpoint.callers import Known
 from flyte_build.worker.endpoint.creation import Creation
+from flyte_build.worker.endpoint.login import AuthRpc, LoginPages
 from flyte_build.worker.endpoint.dataproxy import DataProxyRpc
 from flyte_build.worker.endpoint.failures import Translating
 from flyte_build.worker.endpoint.guards import Guarded, Names
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 STORE_PATH = "/store"
 _RPC = "/flyteidl2."
 _FILES = (
+    auth_service_pb2.DESCRIPTOR,
     actions_service_pb2.DESCRIPTOR,
     cluster_service_pb2.DESCRIPTOR,
     dataproxy_service_pb2.DESCRIPTOR,
@@ -54,7 +60,9 @@ _FILES = (
 def application(parts: Parts, names: Names) -> ASGIApp:
     """Everything that this endpoint answers."""
     routes = [*Pages(parts).routes(), *BuildsApi(parts).routes(), *_store_routes(parts.store)]
-    return Guarded(_Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), Router(routes)), names)
+    routes += LoginPages(parts.gate, secure=names.secure).routes() if parts.gate.guarded else []
+    split = _Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), Router(routes))
+    return Guarded(Known(split, parts.gate), names, any_host=parts.gate.guarded)
 
 
 def _store_routes(store: Store) -> list[Route]:
@@ -67,8 +75,9 @@ def _store_routes(store: Store) -> list[Route]:
 
 def _services(parts: Parts) -> Mapping[str, ASGIApp]:
     tasks = Tasks(parts.database)
-    translating = (Translating(),)
+    translating = (Translating(), Authorizing())
     services = (
+        AuthMetadataServiceASGIApplication(AuthRpc(parts.gate), interceptors=translating),
         ActionsServiceASGIApplication(ActionsRpc(parts), interceptors=translating),
         ClusterServiceASGIApplication(ClusterRpc(), interceptors=translating),
         DataProxyServiceASGIApplication(DataProxyRpc(parts), interceptors=translating),

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flyte_build.worker.builds.logs import BuildLogs
+from flyte_build.worker.access.gate import gate_of
+from flyte_build.worker.access.policy import Policies
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell
@@ -38,13 +40,16 @@ _STOP_SECONDS = 20.0
 class Place:
     """Where a service keeps its state, and where clients reach it; `containers_url` is empty if containers cannot.
 
-    `store` is where uploads go (see `remote_store`); empty: into the state directory.
+    `store` is where uploads go (see `remote_store`); empty: into the state directory. `access` is the rules file of who
+    may (None: whoever reaches it), `registry` the service's own.
     """
 
     state: Path
     base_url: str
     containers_url: str
     store: str = ""
+    registry: str = ""
+    access: Path | None = None
 
 
 class Service:
@@ -54,7 +59,7 @@ class Service:
         self._database = Database(f"sqlite:///{place.state / 'flyte-build.db'}")
         self._doorbell = Doorbell()
         self._containers = Containers()
-        bell = Bell()
+        bell, gate = Bell(), gate_of(place.access)
         self._store = _store(place)
         actions = Actions(self._database, bell, time.time)
         builds = Builds(self._database, bell, time.time)
@@ -80,6 +85,8 @@ class Service:
             build_logs=build_logs,
             logs=logs,
             clock=time.time,
+            gate=gate,
+            policies=Policies(registry=place.registry, rules=gate.projects, guarded=gate.guarded),
         )
         options = WorkerOptions(owner=f"{service}-{secrets.token_hex(4)}", slots=slots, scratch=place.state / "scratch")
         self._worker = BuildWorker(builds, self._store, building, build_logs, options) if worker else None

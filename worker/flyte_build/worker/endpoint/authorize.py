@@ -7,13 +7,10 @@ of the few that are about none; a new method is therefore closed until somebody 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
-
-from flyteidl2.common import identifier_pb2
-from flyteidl2.task import task_definition_pb2
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flyte_build.registry.errors import ServiceDenied
-from flyte_build.worker.builds.task import DOMAIN, PROJECT, is_build_task
+from flyte_build.worker.builds.task import DOMAIN, PROJECT
 from flyte_build.worker.endpoint.callers import caller
 
 if TYPE_CHECKING:
@@ -26,6 +23,15 @@ if TYPE_CHECKING:
 _Q = TypeVar("_Q", bound="Message")
 _A = TypeVar("_A")
 Scope = tuple[str, str]
+# Where the build task is, which everybody may find and run (in a project of their own), and nobody may change.
+EVERYBODYS: Scope = (PROJECT, DOMAIN)
+_PUBLIC = {
+    ("ListTasks", "ProjectIdentifier"),
+    ("ListVersions", "TaskName"),
+    ("GetTaskDetails", "TaskIdentifier"),
+    ("UploadInputs", "TaskIdentifier"),
+    ("CreateRun", "TaskIdentifier"),
+}
 # Methods whose answer is the same for everybody: which cluster, how to log in, and nested actions, which are refused.
 _PROJECTLESS = ("SelectCluster", "GetOAuth2Metadata", "GetPublicClientConfig", "Enqueue")
 
@@ -51,41 +57,36 @@ def check(request: Message, method: str) -> None:
     """ServiceDenied unless the caller may use every project that the request names."""
     if method in _PROJECTLESS:
         return
-    named = tuple(scopes(request, method))
+    named = tuple(scopes(request))
     asking = caller()
-    for project, domain in named:
-        if not asking.may(project, domain):
+    for kind, (project, domain) in named:
+        public = (method, kind) in _PUBLIC and (project, domain) == EVERYBODYS
+        if not public and not asking.may(project, domain):
             raise ServiceDenied(f"{asking.who} may not use the project {project[:80]}/{domain[:80]}")
     if not named and not asking.may("*", "*"):
         raise ServiceDenied(f"{method} has to say which project it is about")
 
 
-def scopes(request: Message, method: str) -> Iterator[Scope]:
-    """The projects and domains that the request names at its top. The build task belongs to everybody."""
+def scopes(request: Message) -> Iterator[tuple[str, Scope]]:
+    """The projects and domains that the request names at its top, each with the kind of identifier that does."""
     for field, value in request.ListFields():
         convert = _IDENTIFIERS.get(field.message_type.full_name) if field.message_type is not None else None
         if convert is not None:
-            found = convert(value)
-            if found is not None and not (method == "ListTasks" and found == (PROJECT, DOMAIN)):
-                yield found
+            yield field.message_type.name, convert(value)
         elif field.name == "project" and isinstance(value, str):
-            yield value, getattr(request, "domain", "")
+            yield "", (value, getattr(request, "domain", ""))
 
 
-def _run(value: identifier_pb2.RunIdentifier) -> Scope:
+def _named(value: Any) -> Scope:  # noqa: ANN401 - identifiers have no common type
     return value.project, value.domain
 
 
-def _task(value: task_definition_pb2.TaskIdentifier) -> Scope | None:
-    return None if is_build_task(value.project, value.domain, value.name) else (value.project, value.domain)
-
-
-_IDENTIFIERS: dict[str, Callable[[Message], Scope | None]] = {
+_IDENTIFIERS: dict[str, Callable[[Any], Scope]] = {
     "flyteidl2.common.ProjectIdentifier": lambda value: (value.name, value.domain),
-    "flyteidl2.common.RunIdentifier": _run,
-    "flyteidl2.common.ActionIdentifier": lambda value: _run(value.run),
-    "flyteidl2.common.ActionAttemptIdentifier": lambda value: _run(value.action_id.run),
-    "flyteidl2.task.TaskIdentifier": _task,
-    "flyteidl2.task.TaskName": _task,
-    "flyteidl2.common.TriggerName": lambda value: (value.project, value.domain),
+    "flyteidl2.common.RunIdentifier": _named,
+    "flyteidl2.common.ActionIdentifier": lambda value: _named(value.run),
+    "flyteidl2.common.ActionAttemptIdentifier": lambda value: _named(value.action_id.run),
+    "flyteidl2.common.TriggerName": _named,
+    "flyteidl2.task.TaskIdentifier": _named,
+    "flyteidl2.task.TaskName": _named,
 }

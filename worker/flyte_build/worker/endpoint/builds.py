@@ -20,6 +20,7 @@ from starlette.routing import Route
 from flyte_build.worker.builds.listing import Wanted, newest, runs_of, stop
 from flyte_build.worker.builds.logs import bell_of
 from flyte_build.worker.builds.values import ACTIVE
+from flyte_build.worker.endpoint.callers import caller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,7 +61,7 @@ class BuildsApi:
             state=asked.get("state", ""),
             limit=int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 6 else 20,
         )
-        found = await asyncio.to_thread(newest, self._parts.database, wanted)
+        found = await asyncio.to_thread(newest, self._parts.database, wanted, caller().may)
         return JSONResponse({"version": 1, "builds": [build_document(build) for build in found]})
 
     async def _show(self, request: Request) -> Response:
@@ -89,7 +90,9 @@ class BuildsApi:
         return JSONResponse({"version": 1, "id": build.id, "runs": stopped})
 
     async def _find(self, request: Request) -> Build | None:
-        return await asyncio.to_thread(self._parts.builds.get, request.path_params["build"])
+        found = await asyncio.to_thread(self._parts.builds.get, request.path_params["build"])
+        # To those who may not see it, it is not there.
+        return found if found is not None and caller().may(found.project, found.domain) else None
 
     async def _entries(self, build: Build, position: int, *, follow: bool) -> AsyncIterator[str]:
         parts, now, said_at = self._parts, build, time.monotonic()

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
-from flyte_build.registry.errors import FlyteBuildError, InvalidInput, ServiceConflict, ServiceDenied
+from flyte_build.registry.errors import (
+    FlyteBuildError,
+    InvalidInput,
+    ServiceConflict,
+    ServiceDenied,
+    ServiceQuota,
+    ServiceStranger,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +37,10 @@ def connect_error(error: FlyteBuildError) -> ConnectError:
     sentence = f"{error.sentence}; {error.hint}" if error.hint else error.sentence
     if isinstance(error, InvalidInput):
         return ConnectError(Code.INVALID_ARGUMENT, sentence)
+    if isinstance(error, ServiceStranger):
+        return ConnectError(Code.UNAUTHENTICATED, sentence)
+    if isinstance(error, ServiceQuota):
+        return ConnectError(Code.RESOURCE_EXHAUSTED, sentence)
     if isinstance(error, ServiceDenied):
         return ConnectError(Code.PERMISSION_DENIED, sentence)
     if isinstance(error, ServiceConflict):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.endpoint.callers import LOGIN
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,25 +24,23 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
 )
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {}; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What this endpoint is called: values of `Host` (lower case), and origins of its own pages."""
+    """What this endpoint is called: values of `Host` (lower case), and origins of its own pages; `secure`: over TLS."""
 
     hosts: frozenset[str]
     origins: frozenset[str]
+    secure: bool = False
 
     @classmethod
-    def of(cls, port: int, public_url: str) -> Names:
+    def of(cls, port: int, public_url: str, scheme: str = "http") -> Names:
         """Loopback with the listening port, and the public URL if there is one (InvalidInput unless http(s))."""
-        hosts = {f"{name}:{port}" for name in _LOOPBACK} | ({*_LOOPBACK} if port == 80 else set())
-        origins = {f"http://{host}" for host in hosts}
+        hosts = {f"{name}:{port}" for name in _LOOPBACK} | ({*_LOOPBACK} if port == _DEFAULT_PORTS[scheme] else set())
+        origins = {f"{scheme}://{host}" for host in hosts}
         if public_url:
             parts = urlsplit(public_url)
             if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
@@ -49,15 +48,18 @@ class Names:
             names = {parts.netloc.lower(), f"{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"}
             hosts |= names
             origins |= {f"{parts.scheme}://{name}" for name in names}
-        return cls(hosts=frozenset(hosts), origins=frozenset(origins))
+        secure = (public_url or f"{scheme}:").startswith("https:")
+        return cls(hosts=frozenset(hosts), origins=frozenset(origins), secure=secure)
 
 
 class Guarded:
     """ASGI: refuses what was not meant for us, and gives every answer the headers that keep browsers strict."""
 
-    def __init__(self, app: ASGIApp, names: Names) -> None:
+    def __init__(self, app: ASGIApp, names: Names, *, any_host: bool = False) -> None:
+        """`any_host`: who asks has to show a token, which a rebound name does not bring, so `Host` proves nothing."""
         self._app = app
         self._names = names
+        self._any_host = any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lifespan events pass; anything but HTTP is dropped."""
@@ -67,9 +69,11 @@ class Guarded:
         if scope["type"] != "http":
             return
 
+        policy = (b"content-security-policy", _POLICY.format("'self'" if scope["path"] == LOGIN else "'none'").encode())
+
         async def strict(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS, policy]}
             await send(message)
 
         refusal = self._refusal(scope)
@@ -81,7 +85,7 @@ class Guarded:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = [(name.lower(), value.decode("latin-1").lower()) for name, value in scope["headers"]]
         hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1 or hosts[0] not in self._names.hosts:
+        if len(hosts) != 1 or not (self._any_host or hosts[0] in self._names.hosts):
             return 421, "this request was not meant for this endpoint: use the URL that it printed, or --public-url\n"
         if any(name == b"origin" and value not in self._names.origins for name, value in headers):
             return 403, "requests of other web pages are refused\n"

@@ -80,6 +80,17 @@ def task_page(project: str, domain: str, name: str, found: tuple[Deployed, ...])
     return _page(name, f"<h1>task {escape(name)}</h1>{where}{versions(found)}", refresh=False)
 
 
+def login_page(problem: str) -> str:
+    """The form for a token; `problem` says why the last one was not taken."""
+    said = f"<p class='FAILED'>{escape(problem)}</p>" if problem else ""
+    form = (
+        "<form method='post' action='/login'><p><label>Token <input type='password' name='token' required"
+        " autocomplete='off' autofocus></label> <button>Log in</button></p></form>"
+    )
+    hint = "<p>It is the token that programs send as <code>Authorization: Bearer</code>.</p>"
+    return _page("log in", f"<h1>Log in</h1>{said}{form}{hint}", refresh=False)
+
+
 def missing_page(what: str) -> str:
     """There is no such thing."""
     return _page(

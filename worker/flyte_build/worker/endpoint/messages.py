@@ -8,13 +8,14 @@ uncompressed. Source: the Connect protocol specification, "Unary-Request" and "E
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.message import DecodeError
+
+from flyte_build.worker.endpoint.refusals import refuse_rpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +29,6 @@ MAX_COMPRESSED = 16 * 2**20
 MAX_MESSAGE = 48 * 2**20
 _UNARY = {"application/proto": "proto", "application/json": "json"}
 _STREAM = {"application/connect+proto": "proto", "application/connect+json": "json"}
-_STATUS = {"invalid_argument": 400, "resource_exhausted": 429, "unimplemented": 501}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Bounded:
             message = self._message(scope, kind)
             body = await asyncio.to_thread(_checked, await _read(receive), kind, headers, message)
         except _RefusedError as refused:
-            await _refuse(send, refused, stream=kind in _STREAM)
+            await refuse_rpc(send, refused.code, refused.sentence, stream=kind in _STREAM)
             return
         drop = {b"content-encoding", b"content-length", b"transfer-encoding"}
         kept = [(name, value) for name, value in scope["headers"] if name.lower() not in drop]
@@ -137,14 +137,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return events.pop() if events else await receive()
 
     return again
-
-
-async def _refuse(send: Send, refused: _RefusedError, *, stream: bool) -> None:
-    error = {"code": refused.code, "message": refused.sentence}
-    if stream:
-        text = json.dumps({"error": error}).encode()
-        status, kind, body = 200, b"application/connect+proto", b"\x02" + len(text).to_bytes(4, "big") + text
-    else:
-        status, kind, body = _STATUS[refused.code], b"application/json", json.dumps(error).encode()
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
-    await send({"type": "http.response.body", "body": body})

@@ -13,6 +13,7 @@ from flyte_build.registry.errors import FlyteBuildError, InvalidName, ServiceErr
 from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint import html
 from flyte_build.worker.endpoint.tasks import BUILT_IN, Tasks
+from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.runs.values import ActionName
 from flyte_build.worker.stores.keys import ObjectKey
 
@@ -53,7 +54,7 @@ class Pages:
         ]
 
     async def _index(self, _: Request) -> Response:
-        return HTMLResponse(html.index_page(await asyncio.to_thread(self._parts.actions.latest, _SHOWN_RUNS)))
+        return HTMLResponse(html.index_page(await asyncio.to_thread(self._latest)))
 
     async def _style(self, _: Request) -> Response:
         return PlainTextResponse(html.STYLE, media_type="text/css")
@@ -80,6 +81,9 @@ class Pages:
         if action is None:
             return PlainTextResponse("there is no such run here\n", status_code=404)
         return StreamingResponse(_whole(self._parts.log_of(action)), media_type="text/plain; charset=utf-8")
+
+    def _latest(self) -> tuple[Action, ...]:
+        return self._parts.actions.latest(_SHOWN_RUNS, may=caller().may)
 
     def _find(self, request: Request) -> Action | None:
         parts = request.path_params

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flyte_build.worker.access.gate import Gate
+    from flyte_build.worker.access.policy import Policies
     from flyte_build.worker.builds.logs import BuildLogs
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.bell import Bell
@@ -55,6 +57,8 @@ class Parts:
     build_logs: BuildLogs
     logs: Path
     clock: Callable[[], float]
+    gate: Gate
+    policies: Policies
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def log_of(self, action: Action) -> LogView:

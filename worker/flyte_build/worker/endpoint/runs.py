@@ -12,6 +12,7 @@ from flyteidl2.task.run_pb2 import RunSpec
 from flyteidl2.workflow import run_definition_pb2, run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunService
 
+from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.failures import not_found
 from flyte_build.worker.endpoint.wire import details_of, name_of, run_name, run_of
 from flyte_build.worker.runs.phases import Phase
@@ -112,7 +113,8 @@ class RunRpc(RunService):  # type: ignore[misc]
         del ctx
         limit = min(request.request.limit or 100, 1000)
         project = request.project_id
-        found = await asyncio.to_thread(self._parts.actions.latest, limit, project.name, project.domain)
+        may = caller().may
+        found = await asyncio.to_thread(self._parts.actions.latest, limit, project.name, project.domain, may)
         return run_service_pb2.ListRunsResponse(runs=[run_of(action) for action in found])
 
     async def list_actions(

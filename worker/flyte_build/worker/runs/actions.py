@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from flyte_build.worker.database.engine import value_of
 from flyte_build.worker.database.schema import ActionRow, TransitionRow
+from flyte_build.worker.database.within import May, everything, within
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.runs.values import Action, ActionName, Failure, Kind, NewAction, Transition
 
@@ -103,13 +104,14 @@ class Actions:
             row = session.scalars(select(ActionRow).filter_by(request_key=request_key)).one_or_none()
             return None if row is None else value_of(Action, row)
 
-    def latest(self, limit: int, project: str = "", domain: str = "") -> tuple[Action, ...]:
-        """The newest actions, of one project or of all."""
+    def latest(self, limit: int, project: str = "", domain: str = "", may: May = everything) -> tuple[Action, ...]:
+        """The newest actions, of one project or of all; only of those projects and domains that `may` lets through."""
         query = select(ActionRow).order_by(ActionRow.created_at.desc(), ActionRow.id.desc()).limit(limit)
         if project:
             query = query.filter_by(project=project, domain=domain)
         with self._database.read() as session:
-            return tuple(value_of(Action, row) for row in session.scalars(query))
+            found = session.scalars(query.where(within(session, ActionRow, may)))
+            return tuple(value_of(Action, row) for row in found)
 
     def unfinished(self, kind: Kind) -> tuple[Action, ...]:
         """Everything of this kind that has not ended, oldest first."""

@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.worker.oidc import Idp, idp
 
 from flyte_build.builder.engine import BuildEvent
+from flyte_build.worker.access.tokens import new_token
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
@@ -17,6 +20,9 @@ from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.serve import ServeSettings, serve
+
+if TYPE_CHECKING:
+    from tests.worker.guarded import Guarded
 
 REFERENCE = f"127.0.0.1:5000/demo/image@sha256:{'a' * 64}"
 
@@ -132,3 +138,19 @@ def actions(database: Database, clock: Clock) -> Actions:
 @pytest.fixture
 def logs(database: Database, clock: Clock) -> BuildLogs:
     return BuildLogs(database, Bell(), clock)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Idp]:
+    with idp() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def guarded(serving: Callable[..., Served], issuer: Idp, tmp_path: Path) -> Guarded:
+    from tests.worker.guarded import Guarded, rules_for
+
+    token, sha256 = new_token()
+    rules = tmp_path / "access.toml"
+    rules.write_text(rules_for(issuer.url, sha256))
+    return Guarded(serving(access=rules, registry="127.0.0.1:5000/images"), issuer, token, rules)

@@ -16,7 +16,7 @@ import uvicorn
 from flyte_build.worker.endpoint.app import application
 from flyte_build.worker.endpoint.assembly import Place, Service
 from flyte_build.worker.endpoint.guards import Names
-from flyte_build.worker.endpoint.place import announced, check_host, listening, locked
+from flyte_build.worker.endpoint.place import announced, check_host, check_tls, listening, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ _DRAIN_SECONDS = 5
 class ServeSettings:
     """How the endpoint is served. `port` 0 takes a free one; `registry` is only shown; `state` is made if missing.
 
-    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them. `access` is the rules file of
-    who may; without one only loopback is listened on. `tls` is a certificate chain and its key (PEM).
+    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them. `access` is the rules file
+    of who may; without one only loopback is listened on. `tls` is a certificate chain and its key (PEM).
     """
 
     host: str = "127.0.0.1"
@@ -60,7 +60,8 @@ def serve(
     Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
     """
     _prepare_log()
-    check_host(settings.host, guarded=settings.access is not None)
+    check_host(settings.host, settings.public_url or "", guarded=settings.access is not None)
+    check_tls(settings.tls)
     with locked(settings.state), listening(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls else "http"

@@ -1,6 +1,5 @@
 """Who is believed and what they may, as values: what the rules file says (see `rules_file`)."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -86,5 +85,3 @@ def is_safe(url: str) -> bool:
     """Whether nobody on the way can change what this URL answers: https, or http that stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-

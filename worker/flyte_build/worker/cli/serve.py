@@ -18,7 +18,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; off loopback only with --access.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond loopback only with --access."
+)
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option(
     "--state",

@@ -20,14 +20,14 @@ from flyteidl2.workflow import run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunServiceASGIApplication
 from starlette.routing import Route, Router
 
-from flyte_build.worker.endpoint.builds import BuildsApi
 from flyte_build.worker.endpoint.authorize import Authorizing
+from flyte_build.worker.endpoint.builds import BuildsApi
 from flyte_build.worker.endpoint.callers import Known
 from flyte_build.worker.endpoint.creation import Creation
-from flyte_build.worker.endpoint.login import AuthRpc, LoginPages
 from flyte_build.worker.endpoint.dataproxy import DataProxyRpc
 from flyte_build.worker.endpoint.failures import Translating
 from flyte_build.worker.endpoint.guards import Guarded, Names
+from flyte_build.worker.endpoint.login import AuthRpc, LoginPages
 from flyte_build.worker.endpoint.messages import Bounded, inputs_of
 from flyte_build.worker.endpoint.pages import Pages
 from flyte_build.worker.endpoint.runs import RunRpc

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.access.gate import gate_of
 from flyte_build.worker.access.policy import Policies
+from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell

@@ -27,7 +27,7 @@ _RPC = "/flyteidl2."
 LOGIN = "/login"
 # Signed URLs carry their own proof; the rest tells nothing about anybody.
 _PUBLIC = re.compile(r"/healthz|/readyz|/style\.css|/login|/store/.*|/flyteidl2\.auth\.AuthMetadataService/\w+")
-_PAGE = re.compile(r"/v2/domain/([^/]+)/project/([^/]+)/.*")
+_PAGE = re.compile(r"/v2/domain/([^/]+)/project/([^/]+)/.*", re.DOTALL)
 _CALLER: ContextVar[Caller] = ContextVar("flyte_build_caller", default=NOBODY)
 
 

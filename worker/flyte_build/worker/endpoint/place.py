@@ -8,6 +8,7 @@ import ipaddress
 import json
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import InvalidInput, ServiceError
@@ -17,17 +18,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check_host(host: str, *, guarded: bool) -> None:
-    """InvalidInput when others than this machine reach the host and nobody is asked who they are."""
+def check_host(host: str, public_url: str, *, guarded: bool) -> None:
+    """InvalidInput when others than this machine reach the host and nobody is asked who they are, or it has no name."""
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        loopback, everywhere = address.is_loopback, address.is_unspecified
     except ValueError:
-        loopback = False
+        loopback = everywhere = False
     if not loopback and not guarded:
         raise InvalidInput(
             f"{host} is not a loopback address, and this endpoint runs code for whoever reaches it, without asking who",
             hint="say who may with --access FILE, or use --host 127.0.0.1",
         )
+    if everywhere and not public_url:
+        raise InvalidInput(f"{host} is no address that clients can be told", hint="give --public-url, which they use")
+
+
+def check_tls(files: tuple[Path, Path] | None) -> None:
+    """InvalidInput unless the files are a certificate and its key."""
+    if files is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidInput(f"{files[0]} and {files[1]} are not a certificate and its key (PEM): {reason}") from error
 
 
 @contextlib.contextmanager

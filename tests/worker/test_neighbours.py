@@ -18,6 +18,7 @@ from flyteidl2.task import task_definition_pb2, task_service_pb2
 from flyteidl2.task.task_service_connect import TaskServiceClientSync
 from flyteidl2.workflow import run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunServiceClientSync
+from tests.worker.guarded import Guarded
 from tests.worker.make import container_task
 from tests.worker.sdk import texts
 

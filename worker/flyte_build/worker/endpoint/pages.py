@@ -12,8 +12,8 @@ from flyte_build.builder.engine import StepEnded
 from flyte_build.registry.errors import FlyteBuildError, InvalidName, ServiceError
 from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint import html
-from flyte_build.worker.endpoint.tasks import BUILT_IN, Tasks
 from flyte_build.worker.endpoint.callers import caller
+from flyte_build.worker.endpoint.tasks import BUILT_IN, Tasks
 from flyte_build.worker.runs.values import ActionName
 from flyte_build.worker.stores.keys import ObjectKey
 

@@ -43,6 +43,7 @@ class Building:
 
     lines: tuple[str, ...] = ("resolving", "pushing")
     steps: tuple[BuildEvent, ...] = ()
+    pushed: int = 0
     act: Callable[[BuildRequest, threading.Event], None] = lambda request, cancelled: None
     requests: list[BuildRequest] = field(default_factory=list)
     contexts: list[bytes] = field(default_factory=list)
@@ -55,7 +56,13 @@ class Building:
         for event in self.steps:
             log.step(event)
         self.act(request, cancelled)
-        return BuildOutcome(reference=REFERENCE, spec_digest=f"sha256:{'b' * 64}", status="built", seconds=0.1)
+        return BuildOutcome(
+            reference=REFERENCE,
+            spec_digest=f"sha256:{'b' * 64}",
+            status="built",
+            seconds=0.1,
+            pushed_bytes=self.pushed,
+        )
 
 
 @dataclass(frozen=True)

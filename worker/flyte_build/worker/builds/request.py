@@ -18,6 +18,7 @@ class BuildRequest:
 
     `spec` is a serialized `flyteidl2.imagebuilder.ImageSpec`, `context` a `.tar.gz` on this machine that lives as long
     as the build (None when there is none), `target` is `<name>:<tag>` or `<registry>/<name>:<tag>` as it was asked.
+    `asked_at` is seconds since 1970, `trace` the context of the trace that it belongs to (W3C), or empty.
     """
 
     spec: bytes
@@ -26,16 +27,23 @@ class BuildRequest:
     project: str
     domain: str
     force: bool
+    build_id: str = ""
+    asked_at: float = 0.0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOutcome:
-    """An image that is pushed: `reference` is `host/repository@sha256:…`."""
+    """An image that is pushed: `reference` is `host/repository@sha256:…`.
+
+    `pushed_bytes` is the size of its layers that the base does not have, 0 when it was there already.
+    """
 
     reference: str
     spec_digest: str
     status: Literal["built", "exists"]
     seconds: float
+    pushed_bytes: int = 0
 
 
 class LogSink(Protocol):

@@ -40,7 +40,7 @@ def lay_out(plan: BuildPlan, context: Context, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for tree in {tree.digest: tree for tree in plan.trees()}.values():
-        _lay_tree(tree, context.files, folder / tree_folder(tree))
+        lay_tree(tree, context.files, folder / tree_folder(tree))
     for parent, folders, _ in os.walk(folder, topdown=False):
         for name in folders:
             if not (Path(parent) / name).is_symlink():
@@ -48,7 +48,8 @@ def lay_out(plan: BuildPlan, context: Context, folder: Path) -> None:
     _stamp(folder, 0o755)
 
 
-def _lay_tree(tree: FileTree, sources: Mapping[str, Path], root: Path) -> None:
+def lay_tree(tree: FileTree, sources: Mapping[str, Path], root: Path) -> None:
+    """Write one tree below `root` (created), raising as `lay_out`; the timestamps of folders are not set."""
     root.mkdir(parents=True, exist_ok=True)
     for name in tree.folders:
         (root / name).mkdir(parents=True, exist_ok=True)

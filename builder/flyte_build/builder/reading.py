@@ -34,6 +34,14 @@ class BaseResolver(Protocol):
         ...
 
 
+class NoBases:
+    """For when only files are read."""
+
+    def resolve(self, name: ImageName, platforms: tuple[Platform, ...]) -> FoundBase:  # noqa: ARG002
+        """Raises InvalidInput."""
+        raise InvalidInput(f"the image {name} cannot be looked up here")
+
+
 Skip = Callable[[Path], bool]
 
 

@@ -34,7 +34,7 @@ def project(layer: UvProject, reading: Reading) -> tuple[PlanLayer, ...]:
     """The steps of a uv project; InvalidInput for a lock that was made for another `pyproject.toml`."""
     folder = reading.root / layer.project
     document = uv_lock.parse(read_text(folder / "pyproject.toml", "the file"), "pyproject.toml")
-    lock = _lock(layer, folder, reading.root)
+    lock = lock_of(layer, folder, reading.root)
     if lock is None:
         return (_unlocked(layer, folder, document, reading),)
     text = read_text(lock, "the lock")
@@ -43,7 +43,7 @@ def project(layer: UvProject, reading: Reading) -> tuple[PlanLayer, ...]:
     if wrong:
         raise InvalidInput(f"{'; '.join(wrong)}", hint=f"run `uv lock` in {layer.project}")
     arguments = export_arguments(_split(layer.options.extra_args))
-    files, place = _staged(folder, lock, text)
+    files, place = staged(folder, lock, text)
     found = export(files, place, arguments)
     options = _options(layer.options, uv_lock.indexes(locked))
     steps: list[PlanLayer] = [_pins(found, reading, layer, options)] if found.pins else []
@@ -56,7 +56,7 @@ def project(layer: UvProject, reading: Reading) -> tuple[PlanLayer, ...]:
     return tuple(steps)
 
 
-def _lock(layer: UvProject, folder: Path, root: Path) -> Path | None:
+def lock_of(layer: UvProject, folder: Path, root: Path) -> Path | None:
     """The lock as named, beside the project, or of the workspace that it is in."""
     if layer.lock is not None:
         return root / layer.lock
@@ -75,7 +75,7 @@ def _is_workspace(pyproject: Path) -> bool:
     return bool(uv_lock.table(document, "tool", "uv", "workspace"))
 
 
-def _staged(folder: Path, lock: Path, text: str) -> tuple[dict[str, str], str]:
+def staged(folder: Path, lock: Path, text: str) -> tuple[dict[str, str], str]:
     """The few files that uv reads, and the project's place among them."""
     top = Path(os.path.abspath(lock.parent))  # noqa: PTH100
     own = Path(os.path.abspath(folder))  # noqa: PTH100

@@ -117,14 +117,15 @@ def _reading(spec: ImageSpec, root: Path, bases: BaseResolver, problems: list[Pr
     skip: Skip = nothing_skipped
     try:
         if spec.dockerignore is not None and not problems:
-            skip = _skip(root / spec.dockerignore)
+            skip = skip_of(root / spec.dockerignore)
     except InvalidInput as error:
         problems.append(_problem("dockerignore", error))
     platforms = () if problems else tuple(sorted(set(spec.platforms or DEFAULT_PLATFORMS)))
     return Reading(root=root, python=spec.python, platforms=platforms, bases=bases, skip=skip)
 
 
-def _skip(file: Path) -> Skip:
+def skip_of(file: Path) -> Skip:
+    """What a file of Docker's ignore patterns leaves out."""
     ignore, root = Dockerignore.parse(read_text(file, "the dockerignore")), file.absolute().parent
 
     def skip(path: Path) -> bool:

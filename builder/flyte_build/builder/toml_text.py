@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 
 def toml_text(document: Mapping[str, object]) -> str:
     """A document of inline tables, keys sorted, empty tables left out at the top."""
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in sorted(document.items()) if value != {})
+    return "".join(f"{_key(key)} = {toml_value(value)}\n" for key, value in sorted(document.items()) if value != {})
 
 
 def _key(key: str) -> str:
@@ -21,7 +21,8 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value on one line; tables are inline."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):
@@ -29,7 +30,7 @@ def _value(value: object) -> str:
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(str(key))} = {_value(one)}" for key, one in sorted(value.items())) + "}"
+        return "{" + ", ".join(f"{_key(str(key))} = {toml_value(one)}" for key, one in sorted(value.items())) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return str(value)

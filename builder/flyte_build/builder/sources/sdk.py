@@ -94,11 +94,16 @@ def _layers(image: Any, name: str) -> tuple[Layer, ...]:  # noqa: ANN401
 
 def with_flyte_user(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """The layers as the SDK means them: an image that creates the user `flyte` gives it copies, and ends as it."""
-    commands = [command for layer in layers if isinstance(layer, Commands) for command in layer.commands]
-    if not any(_CREATES_FLYTE_USER in command for command in commands):
+    if not creates_flyte_user(layers):
         return layers
     owned = [replace(layer, owner=FLYTE_USER) if isinstance(layer, (Copy, CodeBundle)) else layer for layer in layers]
     return (*owned, User(name=FLYTE_USER), Workdir(path="/home/flyte"))
+
+
+def creates_flyte_user(layers: tuple[Layer, ...]) -> bool:
+    """Whether one of the commands is the SDK's own that makes the user."""
+    commands = [command for layer in layers if isinstance(layer, Commands) for command in layer.commands]
+    return any(_CREATES_FLYTE_USER in command for command in commands)
 
 
 def _dockerignore(image: Any) -> str | None:  # noqa: ANN401

@@ -13,6 +13,7 @@ from flyte_build.builder import recipe
 from flyte_build.builder.engine import Compression, Output
 from flyte_build.builder.sources.find import find_specs
 from flyte_build.builder.sources.source import FoundSpec
+from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Repository, Target, parse_tag
@@ -93,6 +94,10 @@ class Asked:
     @property
     def tags(self) -> tuple[str, ...]:
         return self.texts("tags")
+
+    def as_written(self) -> tuple[ImageSpec, ...]:
+        """The specs of every SOURCE without what flags and settings say."""
+        return tuple(one.spec for source in self.texts("sources") for one in find_specs(source))
 
     def specs(self) -> list[FoundSpec]:
         found = [one for source in self.texts("sources") for one in find_specs(source)]

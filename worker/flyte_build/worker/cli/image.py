@@ -35,6 +35,7 @@ EXIT_MISSING = 3
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever the engine remembers of it.")
 @click.option("--reproducible", is_flag=True, help="One timestamp for every file, as --locked does; slower to push.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the Dockerfile; build nothing.")
+@click.option("--toml", is_flag=True, help="Print the specs as an image.toml; look nothing up, build nothing.")
 @click.option("--why", is_flag=True, help="Say what changed since the last image of that name.")
 @click.option("--locked", is_flag=True, help="Build exactly what flyte-build.lock beside the source says.")
 @click.option("--update", is_flag=True, help="Resolve bases and packages anew and write flyte-build.lock.")
@@ -66,6 +67,11 @@ def image(ctx: click.Context, /, **flags: object) -> None:
     """
     asked = Asked(flags)
     asked.require_sense()
+    if asked.is_set("toml"):
+        from flyte_build.builder.sources.toml_out import format_specs
+
+        click.echo(format_specs(asked.as_written()), nl=False)
+        return
     clients = Clients(asked.secrets)
     planned = [
         locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags) for found in asked.specs()

@@ -26,7 +26,7 @@ Get = Callable[[Path], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A bundle to receive: its identity, where it is (a signed URL, a file), and its archive's sha256 if known."""
+    """A bundle to receive: its identity, where it is (a signed URL, a file, `oci://…`), the archive's sha256."""
 
     digest: Digest
     url: str = field(repr=False)
@@ -108,12 +108,18 @@ def fetch_bundle(
 ) -> Manifest:
     """Unpack the bundle `wanted` as the folder `destination` (which must not exist, or be empty).
 
-    Returns its manifest. Raises ArchiveError when it cannot be had, is damaged, hostile, over `limits` or another
-    bundle; then nothing stays behind.
+    Returns its manifest. Raises RegistryError where a registry does not give it, and ArchiveError when it cannot be
+    had, is damaged, hostile, over `limits` or another bundle; then nothing stays behind.
     """
     limits = limits or ExtractLimits()
 
     def get(path: Path) -> None:
+        if wanted.url.startswith("oci://"):
+            # Slow to import, and most bundles are somewhere else.
+            from flyte_build.bundler.oci import from_registry
+
+            from_registry(wanted.url, path, limits.archive_bytes)
+            return
         download(wanted.url, path, limit=limits.archive_bytes, expected=wanted.archive_digest)
 
     with cache.archive(wanted.digest, get) as archive:

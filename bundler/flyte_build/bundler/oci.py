@@ -5,14 +5,21 @@ Slow to import (`oras`), so nobody imports it who does not ask for `oci://`.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flyte_build.bundler.limits import ExtractLimits
+from flyte_build.bundler.manifest import Manifest
+from flyte_build.bundler.receive import extract
 from flyte_build.bundler.upload import Location, Parcel
-from flyte_build.registry.artifacts import Artifact, ArtifactFile, fetch_artifact, push_artifact
+from flyte_build.registry.artifacts import Artifact, ArtifactFile, Taking, fetch_artifact, push_artifact
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import ArchiveError, InvalidInput
-from flyte_build.registry.names import ImageName, Repository
+from flyte_build.registry.names import Digest, ImageName, Repository
+from flyte_build.registry.progress import counted
 
 BUNDLE_TYPE = "application/vnd.flyte-build.bundle.v1"
 DIGEST_ANNOTATION = "io.flyte-build.bundle.digest"
@@ -21,14 +28,22 @@ _MEDIA = {
     "pkl": "application/vnd.flyte-build.bundle.v1.pickle",
 }
 _SCHEME = "oci://"
+_TAKING = Taking()
+
+
+def nobody(count: int) -> None:
+    """For when nobody looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryUploads:
-    """An uploader to a repository of a registry. URIs are `oci://host/path@sha256:…`, pinned."""
+    """An uploader to a repository of a registry. URIs are `oci://host/path@sha256:…`, pinned. `sent` hears how many
+    bytes went out, as they go.
+    """
 
     client: RegistryClient
     repository: Repository
+    sent: Callable[[int], None] = nobody
 
     def locate(self, parcel: Parcel) -> Location:
         """Whether this bundle is there. Raises RegistryError when the registry cannot say."""
@@ -44,7 +59,7 @@ class RegistryUploads:
         artifact = Artifact(
             artifact_type=BUNDLE_TYPE, files=(file,), annotations={DIGEST_ANNOTATION: str(parcel.digest)}
         )
-        pushed = push_artifact(self.client, self.repository, artifact, parcel.digest.hex)
+        pushed = push_artifact(self.client, self.repository, artifact, parcel.digest.hex, counted(self.sent))
         return f"{_SCHEME}{pushed}"
 
 
@@ -55,16 +70,53 @@ def repository_of(uri: str) -> Repository:
     return Repository.parse(uri.removeprefix(_SCHEME))
 
 
-def fetch_from_registry(client: RegistryClient, uri: str, destination: Path) -> None:
+def fetch_from_registry(client: RegistryClient, uri: str, destination: Path, taking: Taking = _TAKING) -> None:
     """Write the archive of the bundle at `uri` (`oci://host/path@sha256:…` or `:tag`) to `destination`.
 
     Raises RegistryError when it cannot be had, ArchiveError when it is no bundle.
     """
-    name = uri.removeprefix(_SCHEME)
-    image = ImageName.parse(name)
     folder = destination.with_name(f"{destination.name}.files")
-    files = fetch_artifact(client, image, folder, BUNDLE_TYPE)
-    if len(files) != 1:
-        raise ArchiveError(f"{uri} holds {len(files)} files, so it is no bundle")
-    files[0].replace(destination)
-    folder.rmdir()
+    try:
+        files = fetch_artifact(client, _name(uri), folder, BUNDLE_TYPE, taking)
+        if len(files) != 1:
+            raise ArchiveError(f"{uri} holds {len(files)} files, so it is no bundle")
+        files[0].replace(destination)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def from_registry(uri: str, destination: Path, limit: int) -> None:
+    """As `fetch_from_registry`, with a client of its own and at most `limit` bytes."""
+    fetch_from_registry(RegistryClient(), uri, destination, Taking(limit=limit))
+
+
+def receive_from_registry(
+    client: RegistryClient, uri: str, destination: Path, sent: Callable[[int], None] = nobody
+) -> Manifest:
+    """Unpack the bundle at `uri` (`oci://host/path@sha256:…`) as the folder `destination`, which must not exist or be
+    empty; its manifest. `sent` hears how many bytes came, as they come.
+
+    Raises RegistryError when it cannot be had, ArchiveError when it is no bundle of files, damaged or hostile,
+    InvalidInput for a URI that could mean another bundle tomorrow; then nothing stays behind.
+    """
+    name = _name(uri)
+    if name.digest is None:
+        raise InvalidInput(f"{uri[:200]} names no digest", hint="write it as `flyte-build bundle` printed it")
+    if destination.is_dir() and any(destination.iterdir()):
+        raise InvalidInput(f"{destination} is not empty", hint="name a folder that is empty or not there yet")
+    found = client.manifest(name)
+    said = dict(found.annotations).get(DIGEST_ANNOTATION, "")
+    if not said or [layer.media_type for layer in found.layers] != [_MEDIA["tgz"]]:
+        raise ArchiveError(f"{uri} is no bundle of files")
+    limits = ExtractLimits()
+    taking = Taking(limit=limits.archive_bytes, progress=counted(sent))
+    with tempfile.TemporaryDirectory(prefix="flyte-build-bundle-") as folder:
+        archive = Path(folder, "archive")
+        fetch_from_registry(client, uri, archive, taking)
+        return extract(archive, destination, limits=limits, expected=Digest.parse(said))
+
+
+def _name(uri: str) -> ImageName:
+    if not uri.startswith(_SCHEME):
+        raise InvalidInput(f"{uri[:200]!r} is no bundle in a registry", hint="write it like oci://HOST/PATH@sha256:…")
+    return ImageName.parse(uri.removeprefix(_SCHEME))

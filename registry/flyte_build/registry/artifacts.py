@@ -8,6 +8,7 @@ who only asks whether an image exists.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_build.registry.client import RegistryClient
@@ -15,6 +16,7 @@ from flyte_build.registry.errors import RegistryProtocol
 from flyte_build.registry.names import ImageName, ImageReference, Repository
 from flyte_build.registry.packing import Artifact, ArtifactFile, Wire
 from flyte_build.registry.parallel import in_parallel
+from flyte_build.registry.progress import Progress, silent
 from flyte_build.registry.referrers import Referrers
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "PLAN_TYPE",
     "Artifact",
     "ArtifactFile",
+    "Taking",
     "attach",
     "attach_all",
     "fetch_artifact",
@@ -57,22 +60,42 @@ def attach_all(
     return Referrers(client.api, client.manifests).attach_all(image, bodies)
 
 
-def push_artifact(client: RegistryClient, repository: Repository, artifact: Artifact, tag: str) -> ImageReference:
+def push_artifact(
+    client: RegistryClient, repository: Repository, artifact: Artifact, tag: str, progress: Progress = silent
+) -> ImageReference:
     """Stores the artifact under a tag; raises what pushing raises."""
     wire = Wire(client, repository, artifact, None, tag)
+    wire.progress = progress
     wire.send()
     return wire.stored
 
 
-def fetch_artifact(client: RegistryClient, name: ImageName, folder: Path, artifact_type: str = "") -> tuple[Path, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """How an artifact is taken: at most `limit` bytes (None: any size), and who hears of it."""
+
+    limit: int | None = None
+    progress: Progress = silent
+
+
+_TAKING = Taking()
+
+
+def fetch_artifact(
+    client: RegistryClient, name: ImageName, folder: Path, artifact_type: str = "", taking: Taking = _TAKING
+) -> tuple[Path, ...]:
     """Takes an artifact's files to `folder`, verified; raises RegistryMissing when it is not there, RegistryProtocol
-    for one of another type, or one whose titles lead out of the folder.
+    for one of another type, one that is too large, or one whose titles lead out of the folder.
     """
     manifest = client.manifest(name)
     if artifact_type and manifest.artifact_type != artifact_type:
         raise RegistryProtocol(f"{name} is {manifest.artifact_type or 'no artifact'}, not {artifact_type}")
+    size = sum(layer.size for layer in manifest.layers)
+    if taking.limit is not None and size > taking.limit:
+        raise RegistryProtocol(f"{name} is {size:,} bytes, more than the {taking.limit:,} that are accepted")
     folder.mkdir(parents=True, exist_ok=True)
     wire = Wire(client, name.repository, Artifact(artifact_type=artifact_type, files=()), None)
+    wire.progress = taking.progress
     try:
         files = wire.receive(manifest, folder)
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@
     ├── InvalidInput            what was asked cannot be meant: a name, a spec, a setting, a flag
     │   ├── InvalidName         an image name, tag, digest or platform
     │   ├── InvalidSpec         an image spec; carries every problem found, each with its dotted path
+    │   ├── MissingSecret       a build secret that is nowhere to be had
     │   └── InvalidTree         a source tree that cannot be bundled
     ├── RegistryError           a registry was asked and the answer is no, or no answer
     │   ├── RegistryDenied      it knows us and refuses, or wants to know who we are

@@ -19,6 +19,7 @@ from flyte_build.registry.documents import Manifest
 from flyte_build.registry.encode import EMPTY, EMPTY_TYPE
 from flyte_build.registry.errors import InvalidInput, RegistryProtocol
 from flyte_build.registry.names import Digest, ImageReference, Repository
+from flyte_build.registry.progress import Progress, silent
 from flyte_build.registry.uploads import Uploads
 
 _FOLDER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -64,6 +65,7 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
         self._subject = subject
         self._tag = tag
         self._manifest: Manifest | None = None
+        self.progress: Progress = silent
 
     def send(self) -> None:
         """Packs and pushes the artifact; `stored` says where. With a subject, the manifest is only `packed`."""
@@ -98,7 +100,7 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
             media_type=str(layer["mediaType"]), digest=Digest.parse(str(layer["digest"])), size=int(str(layer["size"]))
         )
         content = Blob.of_file(Path(blob), descriptor)
-        Uploads(self._client.api, self._client.blobs).push(self._repository, content)
+        Uploads(self._client.api, self._client.blobs).push(self._repository, content, progress=self.progress)
         return _done()
 
     def upload_manifest(self, manifest: dict[str, object], _: object) -> requests.Response:
@@ -121,7 +123,7 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
         """oras' step, by our client."""
         layers = self._manifest.layers if self._manifest else ()
         descriptor = next(layer for layer in layers if str(layer.digest) == digest)
-        self._client.blobs.fetch(self._repository, descriptor, Path(outfile))
+        self._client.blobs.fetch(self._repository, descriptor, Path(outfile), self.progress)
         return outfile
 
     def do_request(self, *_: object, **__: object) -> requests.Response:

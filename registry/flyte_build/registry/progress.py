@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 from flyte_build.registry.names import Digest
 
@@ -22,3 +23,17 @@ Progress = Callable[[Moved], None]
 
 def silent(moved: Moved) -> None:
     """For when nobody looks."""
+
+
+def counted(sent: Callable[[int], None]) -> Progress:
+    """For who only adds up bytes: what has to be sent again is not counted again."""
+    lock, reached = Lock(), dict[Digest, int]()
+
+    def heard(moved: Moved) -> None:
+        with lock:
+            before = reached.get(moved.digest, 0)
+            reached[moved.digest] = max(before, moved.done)
+        if moved.done > before:
+            sent(moved.done - before)
+
+    return heard

@@ -138,7 +138,7 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
         from flyte_build.bundler.oci import RegistryUploads, repository_of
         from flyte_build.registry.client import RegistryClient
 
-        return RegistryUploads(client=RegistryClient(), repository=repository_of(asked.store))
+        return RegistryUploads(client=RegistryClient(), repository=repository_of(asked.store), sent=sent)
     if not asked.endpoint:
         raise InvalidInput("there is no endpoint to upload through", hint="give --endpoint URL")
     from flyte_build.bundler.endpoint import Endpoint

@@ -91,8 +91,9 @@ def _tree_lines(manifest: Manifest) -> Iterable[str]:
 
 
 @contextmanager
-def transfer(total: int) -> Iterator[Callable[[int], None]]:
-    """Takes bytes that went out; draws them on a terminal, and nowhere else."""
+def transfer(total: int, verb: str = "uploading") -> Iterator[Callable[[int], None]]:
+    """Takes bytes that moved, of so many (0: nobody knows); draws them on a terminal, and nowhere else."""
+    of = f" of {size_of(total)}" if total else ""
     lock, went = Lock(), 0
 
     def heard(count: int) -> None:
@@ -100,7 +101,7 @@ def transfer(total: int) -> Iterator[Callable[[int], None]]:
         with lock:
             went += count
             if drawn:
-                click.echo(f"\r\x1b[Kuploading {size_of(went)} of {size_of(total)}", nl=False, err=True)
+                click.echo(f"\r\x1b[K{verb} {size_of(went)}{of}", nl=False, err=True)
 
     drawn = sys.stderr.isatty()
     try:

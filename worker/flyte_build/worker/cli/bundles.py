@@ -14,7 +14,7 @@ import click
 
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
-from flyte_build.worker.cli.bundle_show import shown, size_of
+from flyte_build.worker.cli.bundle_show import shown, size_of, transfer
 
 if TYPE_CHECKING:
     from flyte_build.worker.database.engine import Database
@@ -34,7 +34,21 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 @click.group()
 def bundles() -> None:
-    """What a service keeps of uploads, and making room. The service may run meanwhile."""
+    """What is kept of uploads: fetch a bundle, list what a service keeps, make room. The service may run meanwhile."""
+
+
+@bundles.command()
+@click.argument("uri", metavar="oci://…")
+@click.argument("folder", metavar="[DIR]", default="bundle", type=click.Path(path_type=Path))
+def fetch(uri: str, folder: Path) -> None:
+    """Unpack the bundle that `flyte-build bundle --store oci://…` printed as the folder DIR, and print that."""
+    from flyte_build.bundler.oci import receive_from_registry
+    from flyte_build.registry.client import RegistryClient
+
+    with transfer(0, "fetching") as came:
+        manifest = receive_from_registry(RegistryClient(), uri, folder, came)
+    click.echo(f"bundle {manifest.digest}: {len(manifest.entries)} entries", err=True)
+    click.echo(str(folder))
 
 
 @bundles.command("list")

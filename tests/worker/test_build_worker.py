@@ -10,13 +10,14 @@ import pytest
 from tests.worker.conftest import Building, Clock
 from tests.worker.make import NAME, new_action, new_build
 
-from flyte_build.registry.errors import BuildCancelled, BuildFailed, RegistryUnavailable
+from flyte_build.registry.errors import BuildCancelled, BuildFailed, RegistryDenied
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildRequest
-from flyte_build.worker.builds.values import Build, NewBuild
+from flyte_build.worker.builds.upkeep import Upkeep
+from flyte_build.worker.builds.values import ACTIVE, Build, NewBuild
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
-from flyte_build.worker.queue import Doorbell, EmbeddedWorker
+from flyte_build.worker.queue import Doorbell, Listener
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.stores.keys import ObjectKey
@@ -74,12 +75,17 @@ def test_a_build_gets_what_was_uploaded_and_its_log_is_kept(
 ) -> None:
     building.lines = ("step \x1b[1m1\x1b[0m", "step 2")
     _, build = builds.submit(asked, new_action())
-    assert worker.take(build.id)
-    assert not worker.take(build.id), "it is built once"
+    run(worker, builds, build.id)
+    assert len(building.requests) == 1
     assert (building.requests[0].spec, building.contexts) == (b"spec", [b"context"])
     assert building.requests[0].target == "demo:1"
     assert logs.view(build.id).tail(1000) == "step 1\nstep 2\n"
     assert the_end(builds, build.id).state == "succeeded"
+
+
+def run(worker: BuildWorker, builds: Builds, build_id: str) -> None:
+    worker.start()
+    until(lambda: the_end(builds, build_id).state not in ACTIVE)
 
 
 def raising(error: Exception) -> Callable[[BuildRequest, threading.Event], None]:
@@ -100,7 +106,7 @@ def raising(error: Exception) -> Callable[[BuildRequest, threading.Event], None]
         pytest.param(
             BuildFailed("it failed"), ("it failed", "", "resolving\npushing"), id="a failing step without lines"
         ),
-        pytest.param(RegistryUnavailable("it is down"), ("it is down", "", ""), id="a registry that is down"),
+        pytest.param(RegistryDenied("it refuses"), ("it refuses", "", ""), id="a registry that refuses"),
         pytest.param(ZeroDivisionError("secret"), ("the builder broke: ZeroDivisionError", "", ""), id="a bug"),
     ],
 )
@@ -114,7 +120,7 @@ def test_a_build_fails_with_one_sentence_for(
 ) -> None:
     building.act = raising(error)
     _, build = builds.submit(asked, new_action())
-    worker.take(build.id)
+    run(worker, builds, build.id)
     ended = the_end(builds, build.id)
     assert ended.state == "failed"
     assert (ended.error, ended.step, ended.error_log) == told
@@ -125,7 +131,7 @@ def test_content_that_is_not_what_was_asked_is_not_built(
 ) -> None:
     _, build = builds.submit(asked, new_action())
     store.local_path(ObjectKey.parse(asked.context_object)).write_bytes(b"something else")
-    worker.take(build.id)
+    run(worker, builds, build.id)
     assert building.requests == []
     assert "not what was asked" in the_end(builds, build.id).error
 
@@ -173,15 +179,13 @@ def test_a_worker_that_lost_its_lease_stops_and_says_nothing(
 ) -> None:
     building.act = wait_for_cancel
     _, build = builds.submit(asked, new_action())
-    taking = threading.Thread(target=worker.take, args=(build.id,))
-    taking.start()
+    worker.start()
     until(lambda: building.requests)
     clock.now += 31
-    builds.expire()
+    Upkeep(builds).expire()
     other = builds.claim("other", build.id)
-    taking.join(10)
-    assert not taking.is_alive()
     assert other is not None
+    assert worker.stop(10)
     assert the_end(builds, build.id).owner == "other"
 
 
@@ -211,19 +215,13 @@ def _fields(asked: NewBuild) -> dict[str, object]:
 
 
 def test_the_doorbell_brings_a_build_to_a_worker_and_garbage_does_no_harm() -> None:
-    doorbell, taken = Doorbell(), list[str]()
-
-    def take(build_id: str) -> bool:
-        taken.append(build_id)
-        return True
-
-    doorbell.answer(take)
-    worker = EmbeddedWorker(doorbell, 2)
+    doorbell, woken = Doorbell(), threading.Event()
+    doorbell.answer(woken.set)
+    worker = Listener(doorbell)
     worker.start()
     try:
         doorbell.app.send_task("flyte_build.unknown", args=[1])
-        doorbell.ring("b1")
-        until(lambda: "b1" in taken)
+        until(lambda: doorbell.ring("b1") or woken.wait(0.1))  # type: ignore[func-returns-value]
     finally:
         assert worker.stop(10)
     assert [thread.name for thread in threading.enumerate() if "celery" in thread.name] == []

@@ -8,6 +8,7 @@ from tests.worker.make import new_action, new_build
 
 from flyte_build.worker.builds.records import MAX_ATTEMPTS, Builds
 from flyte_build.worker.builds.request import BuildOutcome
+from flyte_build.worker.builds.upkeep import Upkeep
 from flyte_build.worker.builds.values import BuildFailure, BuildState, Claim
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.phases import Phase
@@ -108,15 +109,15 @@ def test_a_renewed_lease_holds_and_an_old_one_is_taken_back(builds: Builds, acti
     action, build = builds.submit(new_build(), new_action())
     dead = claimed(builds, build.id, "dead")
     clock.now += 29
-    assert builds.renew(dead, 10).held
+    assert builds.renew(dead).held
     clock.now += 29
-    builds.expire()
+    Upkeep(builds).expire()
     assert builds.waiting() == ()
     clock.now += 2
-    builds.expire()
+    Upkeep(builds).expire()
     assert builds.waiting() == (build.id,)
     alive = claimed(builds, build.id, "alive")
-    assert not builds.renew(dead, 10).held
+    assert not builds.renew(dead).held
     assert not builds.succeed(dead, OUTCOME), "a worker that lost its lease must not decide anything"
     assert builds.succeed(alive, OUTCOME)
     assert phases(actions, action) == ["QUEUED", "RUNNING", "QUEUED", "RUNNING", "SUCCEEDED"]
@@ -126,7 +127,7 @@ def test_the_same_worker_cannot_use_a_claim_of_an_earlier_attempt(builds: Builds
     _, build = builds.submit(new_build(), new_action())
     first = claimed(builds, build.id)
     clock.now += 31
-    builds.expire()
+    Upkeep(builds).expire()
     claimed(builds, build.id)
     assert not builds.succeed(first, OUTCOME)
 
@@ -138,7 +139,7 @@ def test_a_build_that_kills_its_worker_three_times_fails_with_that_reason(
     for _ in range(MAX_ATTEMPTS):
         claimed(builds, build.id)
         clock.now += 31
-        builds.expire()
+        Upkeep(builds).expire()
     assert builds.waiting() == ()
     ended = actions.get(action.full_name)
     assert ended is not None
@@ -158,10 +159,10 @@ def test_a_build_is_stopped_when_the_last_run_that_waits_is_aborted(builds: Buil
     claim = claimed(builds, build.id)
     actions.abort(first, "not needed")
     builds.leave(build.id)
-    assert not builds.renew(claim, 0).stop
+    assert not builds.renew(claim).stop
     actions.abort(second, "not needed")
     builds.leave(build.id)
-    assert builds.renew(claim, 0).stop
+    assert builds.renew(claim).stop
     _, again = builds.submit(new_build(), new_action("r3"))
     assert again.id != build.id, "nobody joins a build that is being stopped"
     assert builds.cancelled(claim)
@@ -182,5 +183,5 @@ def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(builds: Builds) -> 
     _, other = builds.submit(new_build(target="demo:2"), new_action("r2"))
     claimed(builds, mine.id, "me-1")
     claimed(builds, other.id, "me2-1")
-    builds.expire(dead="me-")
+    Upkeep(builds).expire(dead="me-")
     assert builds.waiting() == (mine.id,)

@@ -15,6 +15,8 @@ ps:procps:-
 curl:curl:-
 docker-registry:docker-registry:-
 redis-server:redis-server:-
+rabbitmq-server:rabbitmq-server:-
+pg_ctlcluster:postgresql:-
 mmdebstrap:mmdebstrap:-
 skopeo:skopeo:-
 jq:jq:-
@@ -65,7 +67,7 @@ install_parts() {
 install_nothing() {
     local missing
     engine_is_new_enough || return
-    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|skopeo|jq|redis-server)$' |
+    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|skopeo|jq|redis-server|rabbitmq-server|pg_ctlcluster)$' |
         while read -r command; do has "$command" || printf ' %s' "$command"; done)
     say "✓ Docker engine $(engine_version) is already here: nothing is installed${missing:+ (not here:$missing)}"
 }

@@ -6,17 +6,19 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.builds.records import LEASE_SECONDS
 from flyte_build.worker.endpoint.app import application
 from flyte_build.worker.endpoint.assembly import Place, Service
 from flyte_build.worker.endpoint.guards import Names
 from flyte_build.worker.endpoint.place import announced, check_host, check_tls, listening, locked
+from flyte_build.worker.logging import prepare_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +34,10 @@ _DRAIN_SECONDS = 5
 class ServeSettings:
     """How the endpoint is served. `port` 0 takes a free one; `registry` is only shown; `state` is made if missing.
 
-    `store` is a bucket to keep uploads in (see `remote_store`); empty: `state` keeps them. `access` is the rules file
-    of who may; without one only loopback is listened on. `tls` is a certificate chain and its key (PEM).
+    `store` is where uploads are kept (see `store_at`), `database` and `broker` are URLs; empty: `state` and this
+    process do it all. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
+    `access` is the rules file of who may; without one only loopback is listened on. `tls` is a certificate chain and
+    its key (PEM).
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +50,19 @@ class ServeSettings:
     store: str = ""
     access: Path | None = None
     tls: tuple[Path, Path] | None = None
+    database: str = ""
+    broker: str = ""
+    platforms: str = ""
+    lease: float = LEASE_SECONDS
+    queue_timeout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
+        if self.no_worker and not self.database:
+            raise InvalidInput(
+                "an endpoint without a worker needs a database that workers can reach",
+                hint="give --database, like --database postgresql://user:password@host/name",
+            )
 
 
 def serve(
@@ -59,7 +76,7 @@ def serve(
 
     Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
     """
-    _prepare_log()
+    prepare_log()
     check_host(settings.host, settings.public_url or "", guarded=settings.access is not None)
     check_tls(settings.tls)
     with locked(settings.state), listening(settings.host, settings.port) as listener:
@@ -75,6 +92,11 @@ def serve(
             store=settings.store,
             registry=settings.registry,
             access=settings.access,
+            database=settings.database,
+            broker=settings.broker,
+            platforms=settings.platforms,
+            lease=settings.lease,
+            queue_timeout=settings.queue_timeout,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(
@@ -141,16 +163,3 @@ def _containers_url(public_url: str) -> str:
 
 def _say(url: str) -> None:
     print(url, flush=True)  # noqa: T201 - the answer of the command, for programs that start it
-
-
-def _prepare_log() -> None:
-    """Lines of ours to stderr; libraries only when something is wrong."""
-    ours = logging.getLogger("flyte_build")
-    if not ours.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        ours.addHandler(handler)
-        ours.propagate = False
-    ours.setLevel(logging.INFO)
-    for name in ("celery", "kombu", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
-from flyte_build.worker.builds import rows
+from flyte_build.worker.builds import ends, rows
+from flyte_build.worker.builds.order import next_in_line
+from flyte_build.worker.builds.parts import stop_parts, to_join
 from flyte_build.worker.builds.values import ACTIVE, Build, BuildFailure, BuildState, Claim, Hold, NewBuild
 from flyte_build.worker.database.engine import value_of
-from flyte_build.worker.database.schema import ActionRow, BuildRow
-from flyte_build.worker.runs.actions import advance, begin, fail
+from flyte_build.worker.database.schema import BuildRow
+from flyte_build.worker.runs.actions import advance, begin
 from flyte_build.worker.runs.phases import Phase
-from flyte_build.worker.runs.values import Action, Failure, NewAction
+from flyte_build.worker.runs.values import Action, NewAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,26 +27,24 @@ if TYPE_CHECKING:
     from flyte_build.worker.database.engine import Database
 
 MAX_ATTEMPTS = 3
+LEASE_SECONDS = 30.0
 
 
 class Builds:
     """Every call is one short transaction; watchers of the runs that wait for a build are woken when it moves."""
 
-    def __init__(self, database: Database, bell: Bell, clock: Callable[[], float], lease_seconds: float = 30) -> None:
-        self._database = database
-        self._bell = bell
-        self._clock = clock
-        self._lease = lease_seconds
-
-    @property
-    def lease_seconds(self) -> float:
-        """How long a claim holds without being renewed."""
-        return self._lease
+    def __init__(
+        self, database: Database, bell: Bell, clock: Callable[[], float], lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        self.database = database
+        self.bell = bell
+        self.clock = clock
+        self.lease_seconds = lease_seconds
 
     def submit(self, new: NewBuild, action: NewAction) -> tuple[Action, Build]:
         """Begins a run that waits for this build: an active one of the same key, or a new one in the queue."""
-        now = self._clock()
-        with self._database.write() as session:
+        now = self.clock()
+        with self.database.write() as session:
             row = rows.active(session, new) or rows.insert(session, new, now)
             run = begin(session, action, now, build_id=row.id)
             if row.state == BuildState.RUNNING.value:
@@ -51,130 +52,149 @@ class Builds:
             return value_of(Action, run), value_of(Build, row)
 
     def get(self, build_id: str) -> Build | None:
-        """The build of this id."""
-        with self._database.read() as session:
+        """The build of this id; where it was found to be another's, that one."""
+        with self.database.read() as session:
             row = session.get(BuildRow, build_id)
+            if row is not None and row.joined_id:
+                row = session.get(BuildRow, row.joined_id)
             return None if row is None else value_of(Build, row)
 
-    def waiting(self, limit: int = 100) -> tuple[str, ...]:
-        """The ids in the queue, oldest first."""
-        query = select(BuildRow.id).filter_by(state=BuildState.QUEUED.value).order_by(BuildRow.created_at, BuildRow.id)
-        with self._database.read() as session:
-            return tuple(session.scalars(query.limit(limit)))
+    def waiting(self, platforms: str = "", limit: int = 100) -> tuple[str, ...]:
+        """The ids in the queue that a worker for these platforms can take (see `order`), the next one first."""
+        with self.database.read() as session:
+            return next_in_line(session, platforms, self.clock(), limit)
 
     def claim(self, owner: str, build_id: str) -> Claim | None:
         """Takes a build out of the queue for `owner`; None when it is not (any more) in the queue."""
-        now = self._clock()
+        now = self.clock()
         queued = (BuildRow.id == build_id, BuildRow.state == BuildState.QUEUED.value)
         change = {
             "state": BuildState.RUNNING.value,
             "owner": owner,
-            "lease_until": now + self._lease,
+            "lease_until": now + self.lease_seconds,
             "attempts": BuildRow.attempts + 1,
-            "started_at": now,
         }
-        with self._database.write() as session:
+        with self.database.write() as session:
             if session.execute(update(BuildRow).where(*queued).values(change).returning(BuildRow.id)).first() is None:
                 return None
             row = session.get_one(BuildRow, build_id)
-            waiting = self._tell(session, row, lambda action: advance(session, action, Phase.RUNNING, now))
-            claim = Claim(build=value_of(Build, row), owner=owner, attempt=row.attempts)
-        self._bell.ring(*waiting)
+            parts = to_join(session, row) if row.parts else ()
+            row.started_at = row.started_at if parts else now
+            woken = ends.running(session, row, now)
+            claim = Claim(
+                build=value_of(Build, row),
+                owner=owner,
+                attempt=row.attempts,
+                whole=_whole(session, row).platforms,
+                parts=parts,
+            )
+        self.bell.ring(*woken)
         return claim
 
-    def renew(self, claim: Claim, log_bytes: int) -> Hold:
-        """Keeps a claim for another lease, and notes how far its log is."""
-        with self._database.write() as session:
+    def renew(self, claim: Claim) -> Hold:
+        """Keeps a claim for another lease."""
+        with self.database.write() as session:
             row = rows.held(session, claim)
             if row is None:
                 return Hold(held=False, stop=True)
-            row.lease_until, row.log_bytes = self._clock() + self._lease, log_bytes
+            row.lease_until = self.clock() + self.lease_seconds
             return Hold(held=True, stop=row.cancel_requested)
+
+    def settle(self, claim: Claim, image_key: str) -> bool:
+        """Says which image this build makes; False when another one makes it right now, and then it is that one's.
+
+        Whoever waits for this build waits for the other one from then on.
+        """
+        now = self.clock()
+        with self.database.write() as session:
+            row = rows.held(session, claim)
+            if row is None or row.parent_id:
+                return row is not None
+            if _marked(session, row, image_key):
+                return True
+            same = select(BuildRow).filter_by(project=row.project, domain=row.domain, image_key=image_key)
+            running = same.where(BuildRow.state == BuildState.RUNNING.value, BuildRow.id != row.id)
+            other = session.scalars(running.with_for_update()).first()
+            if other is None or other.cancel_requested:
+                # It ended between the two looks: look again, soon.
+                row.attempts -= 1
+                woken = ends.requeue(session, row, now, not_before=now + 1)
+            else:
+                woken = ends.join(session, row, other, now)
+        self.bell.ring(*woken)
+        return False
 
     def succeed(self, claim: Claim, outcome: BuildOutcome) -> bool:
         """The build is done; False when the claim was lost, and then nothing changes."""
-
-        def end(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
-            row.reference, row.spec_digest, row.status = outcome.reference, outcome.spec_digest, outcome.status
-            return self._tell(session, row, lambda action: rows.succeeded(session, action, outcome.reference, now))
-
-        return self._end(claim, BuildState.SUCCEEDED, end)
+        return self._end(claim, lambda session, row, now: ends.succeed(session, row, outcome, now))
 
     def fail(self, claim: Claim, failure: BuildFailure) -> bool:
         """The build cannot be done; False when the claim was lost."""
-        return self._end(claim, BuildState.FAILED, lambda session, row, now: self._fail(session, row, failure, now))
+        return self._end(claim, lambda session, row, now: ends.fail(session, row, failure, now))
 
     def cancelled(self, claim: Claim) -> bool:
         """The build was stopped because somebody asked for it."""
-        failure = BuildFailure(sentence="the build was cancelled")
-        return self._end(claim, BuildState.CANCELLED, lambda session, row, now: self._fail(session, row, failure, now))
+        failure = BuildFailure(sentence=ends.CANCELLED)
+        return self._end(
+            claim, lambda session, row, now: ends.fail(session, row, failure, now, state=BuildState.CANCELLED)
+        )
+
+    def retry(self, claim: Claim, failure: BuildFailure, after: float) -> bool:
+        """What it needs is away for the moment: back into the queue for `after` seconds, or failed if tried enough."""
+
+        def end(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
+            if row.attempts >= MAX_ATTEMPTS:
+                return ends.fail(session, row, failure, now)
+            return ends.requeue(session, row, now, not_before=now + after)
+
+        return self._end(claim, end)
 
     def give_back(self, claim: Claim) -> bool:
         """Puts the build back into the queue, as if it had not been tried: its worker is stopping."""
-        now = self._clock()
-        with self._database.write() as session:
-            row = rows.held(session, claim)
-            if row is None:
-                return False
+
+        def end(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
             row.attempts -= 1
-            waiting = self._requeue(session, row, now)
-        self._bell.ring(*waiting)
-        return True
+            if claim.parts:
+                # Its parts are there still.
+                row.state, row.owner, row.lease_until, row.image_key = BuildState.QUEUED.value, "", 0, ""
+                return ()
+            return ends.requeue(session, row, now)
 
-    def expire(self, dead: str = "") -> None:
-        """Puts builds back whose worker does not renew its claim; fails those that lost too many workers.
-
-        A worker whose name begins with `dead` is known to be gone, and its lease is not waited for.
-        """
-        now = self._clock()
-        gone = BuildRow.lease_until < now
-        if dead:
-            gone |= BuildRow.owner.startswith(dead, autoescape=True)
-        lost = select(BuildRow).where(BuildRow.state == BuildState.RUNNING.value, gone)
-        waiting: list[str] = []
-        with self._database.write() as session:
-            for row in session.scalars(lost.with_for_update(skip_locked=True)).all():
-                if row.cancel_requested or row.attempts >= MAX_ATTEMPTS:
-                    sentence = f"the worker that built this image died {row.attempts} times, and it is not tried again"
-                    row.state, row.ended_at = BuildState.FAILED.value, now
-                    waiting += self._fail(session, row, BuildFailure(sentence=sentence), now)
-                else:
-                    waiting += self._requeue(session, row, now)
-        self._bell.ring(*waiting)
+        return self._end(claim, end)
 
     def leave(self, build_id: str) -> None:
         """One of the runs that waited does not any more; the last one to leave stops the build."""
-        now = self._clock()
-        with self._database.write() as session:
-            row = session.get(BuildRow, build_id)
+        now = self.clock()
+        with self.database.write() as session:
+            row = rows.locked(session, build_id)
             if row is None or row.state not in ACTIVE or rows.waiting(session, row):
                 return
             row.cancel_requested = True
-            if row.state == BuildState.QUEUED.value:
+            stop_parts(session, row, now)
+            if not row.owner:
                 row.state, row.ended_at = BuildState.CANCELLED.value, now
 
-    def _end(self, claim: Claim, state: BuildState, end: Callable[[Session, BuildRow, float], tuple[str, ...]]) -> bool:
-        now = self._clock()
-        with self._database.write() as session:
+    def _end(self, claim: Claim, end: Callable[[Session, BuildRow, float], tuple[str, ...]]) -> bool:
+        now = self.clock()
+        with self.database.write() as session:
             row = rows.held(session, claim)
             if row is None:
                 return False
-            row.state, row.ended_at = state.value, now
-            waiting = end(session, row, now)
-        self._bell.ring(*waiting)
+            woken = end(session, row, now)
+        self.bell.ring(*woken)
         return True
 
-    def _requeue(self, session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
-        row.state, row.owner, row.lease_until = BuildState.QUEUED.value, "", 0
-        return self._tell(session, row, lambda action: advance(session, action, Phase.QUEUED, now))
 
-    def _fail(self, session: Session, row: BuildRow, failure: BuildFailure, now: float) -> tuple[str, ...]:
-        row.error, row.step, row.error_log = failure.sentence, failure.step, failure.log
-        reason = Failure(message=failure.text, code="ImageBuildFailed", kind="USER")
-        return self._tell(session, row, lambda action: fail(session, action, reason, now))
+def _marked(session: Session, row: BuildRow, image_key: str) -> bool:
+    """Whether the row is the one that runs for this image now."""
+    try:
+        with session.begin_nested():
+            row.image_key = image_key
+    except IntegrityError:
+        session.refresh(row)
+        return False
+    return True
 
-    def _tell(self, session: Session, row: BuildRow, step: Callable[[ActionRow], object]) -> tuple[str, ...]:
-        waiting = rows.waiting(session, row)
-        for action in waiting:
-            step(action)
-        return tuple(str(value_of(Action, action).full_name) for action in waiting)
+
+def _whole(session: Session, row: BuildRow) -> BuildRow:
+    return (session.get(BuildRow, row.parent_id) if row.parent_id else None) or row

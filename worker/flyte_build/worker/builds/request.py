@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
     from pathlib import Path
 
     from flyte_build.builder.engine import BuildEvent
+    from flyte_build.worker.builds.values import Part
+
+
+class BuildJoined(Exception):
+    """Another build makes the same image right now; there is nothing left to do."""
+
+
+def unsettled(image_key: str) -> None:
+    """For when nobody else builds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +29,9 @@ class BuildRequest:
     `spec` is a serialized `flyteidl2.imagebuilder.ImageSpec`, `context` a `.tar.gz` on this machine that lives as long
     as the build (None when there is none), `target` is `<name>:<tag>` or `<registry>/<name>:<tag>` as it was asked.
     `asked_at` is seconds since 1970, `trace` the context of the trace that it belongs to (W3C), or empty.
+    `platforms` are the image's, where the service decides them; with a `part` only that platform is built and pushed
+    without a tag; with `parts` those are joined and nothing is built. `timeout` is in seconds, 0 for the builder's own.
+    `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined.
     """
 
     spec: bytes
@@ -30,6 +43,11 @@ class BuildRequest:
     build_id: str = ""
     asked_at: float = 0.0
     trace: str = ""
+    platforms: tuple[str, ...] = ()
+    part: str = ""
+    parts: tuple[Part, ...] = ()
+    timeout: float = 0.0
+    settle: Callable[[str], None] = unsettled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,38 +21,15 @@ if TYPE_CHECKING:
 
 
 def active(session: Session, new: NewBuild) -> BuildRow | None:
-    """The active build that answers this request too, or None."""
+    """The active build that answers this request too, locked so that it does not end meanwhile; or None."""
     query = select(BuildRow).where(BuildRow.state.in_(ACTIVE), BuildRow.cancel_requested.is_(False))
-    return session.scalars(query.filter_by(project=new.project, domain=new.domain, key=new.key)).one_or_none()
+    query = query.filter_by(project=new.project, domain=new.domain, key=new.key)
+    return session.scalars(query.with_for_update()).one_or_none()
 
 
 def insert(session: Session, new: NewBuild, now: float) -> BuildRow:
     """A new build in the queue, or the one that another process inserted meanwhile."""
-    row = BuildRow(
-        id=uuid.uuid4().hex,
-        project=new.project,
-        domain=new.domain,
-        key=new.key,
-        target=new.target,
-        spec_object=new.spec_object,
-        spec_sha256=new.spec_sha256,
-        context_object=new.context_object,
-        context_sha256=new.context_sha256,
-        force=new.force,
-        state=BuildState.QUEUED.value,
-        attempts=0,
-        owner="",
-        lease_until=0,
-        cancel_requested=False,
-        created_at=now,
-        log_bytes=0,
-        reference="",
-        spec_digest="",
-        status="",
-        error="",
-        step="",
-        error_log="",
-    )
+    row = new_row(new, now)
     try:
         with session.begin_nested():
             session.add(row)
@@ -65,8 +42,48 @@ def insert(session: Session, new: NewBuild, now: float) -> BuildRow:
     return row
 
 
+def new_row(new: NewBuild, now: float) -> BuildRow:
+    """A row in the queue, not yet in the database."""
+    return BuildRow(
+        id=uuid.uuid4().hex,
+        project=new.project,
+        domain=new.domain,
+        key=new.key,
+        target=new.target,
+        spec_object=new.spec_object,
+        spec_sha256=new.spec_sha256,
+        context_object=new.context_object,
+        context_sha256=new.context_sha256,
+        force=new.force,
+        form=new.form,
+        platforms=new.platforms,
+        timeout=new.timeout,
+        created_at=now,
+        **_blank(),
+    )
+
+
+def _blank() -> dict[str, object]:
+    texts = dict.fromkeys(
+        ("owner", "reference", "spec_digest", "status", "error", "step", "error_log", "image_key", "failure", "trace"),
+        "",
+    )
+    numbers = dict.fromkeys(("attempts", "lease_until", "parts", "not_before"), 0)
+    return {**texts, **numbers, "state": BuildState.QUEUED.value, "cancel_requested": False}
+
+
+def locked(session: Session, build_id: str) -> BuildRow | None:
+    """The build of this id, which nobody else changes until the transaction ends."""
+    return session.scalars(select(BuildRow).filter_by(id=build_id).with_for_update()).one_or_none()
+
+
 def held(session: Session, claim: Claim) -> BuildRow | None:
-    """The build of a claim, locked, or None when the claim does not hold any more."""
+    """The build of a claim, locked, or None when the claim does not hold any more.
+
+    The build that it is a part of is locked before it, as everybody does.
+    """
+    if claim.build.parent_id:
+        locked(session, claim.build.parent_id)
     return session.scalars(
         select(BuildRow)
         .filter_by(id=claim.build.id, state=BuildState.RUNNING.value, owner=claim.owner, attempts=claim.attempt)
@@ -75,9 +92,10 @@ def held(session: Session, claim: Claim) -> BuildRow | None:
 
 
 def waiting(session: Session, row: BuildRow) -> list[ActionRow]:
-    """The actions that wait for this build."""
+    """The actions that wait for this build, locked."""
     unfinished = ActionRow.phase < int(Phase.SUCCEEDED)
-    return list(session.scalars(select(ActionRow).where(ActionRow.build_id == row.id, unfinished)))
+    query = select(ActionRow).where(ActionRow.build_id == row.id, unfinished).order_by(ActionRow.id)
+    return list(session.scalars(query.with_for_update()))
 
 
 def succeeded(session: Session, action: ActionRow, reference: str, now: float) -> None:

@@ -16,6 +16,7 @@ class BuildState(str, Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    JOINED = "joined"
 
 
 ACTIVE = (BuildState.QUEUED.value, BuildState.RUNNING.value)
@@ -23,7 +24,11 @@ ACTIVE = (BuildState.QUEUED.value, BuildState.RUNNING.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBuild:
-    """What is asked. The objects are keys in the store (`context_object` may be empty), with their SHA-256 (hex)."""
+    """What is asked. The objects are keys in the store (`context_object` may be empty), with their SHA-256 (hex).
+
+    `form` says what the spec object holds: an SDK's `spec`, or our canonical `plan`, whose SHA-256 is the spec digest.
+    `platforms` are joined by commas, `timeout` is in seconds (0: the worker's own).
+    """
 
     project: str
     domain: str
@@ -33,11 +38,15 @@ class NewBuild:
     context_object: str
     context_sha256: str
     force: bool
+    form: str = "spec"
+    platforms: str = ""
+    timeout: float = 0.0
 
     @property
     def key(self) -> str:
         """Two requests of a project with this key want the same image, so one build answers both."""
-        asked = ["flyte-build-request-1", self.target, self.spec_sha256, self.context_sha256, self.force]
+        asked = ["flyte-build-request-2", self.target, self.form, self.spec_sha256, self.context_sha256, self.force]
+        asked.append(self.platforms)
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -63,22 +72,43 @@ class Build:
     created_at: float
     started_at: float | None
     ended_at: float | None
-    log_bytes: int
     reference: str
     spec_digest: str
     status: str
     error: str
     step: str
     error_log: str
+    form: str
+    platforms: str
+    parts: int
+    timeout: float
+    not_before: float
+    parent_id: str | None
+    joined_id: str | None
+    image_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a build for one platform of several made: a manifest without a tag."""
+
+    platforms: str
+    reference: str
+    spec_digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A worker's hold on a build: worth something only while the database says the same owner and attempt."""
+    """A worker's hold on a build: worth something only while the database says the same owner and attempt.
+
+    `whole` are the platforms of the image, of which the build may be a part; `parts` are there to be joined.
+    """
 
     build: Build
     owner: str
     attempt: int
+    whole: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

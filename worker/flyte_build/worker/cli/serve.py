@@ -13,6 +13,13 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.names import Repository
 from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.service_flags import (
+    broker_option,
+    database_option,
+    lease_option,
+    queue_timeout_option,
+    store_option,
+)
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 
@@ -30,14 +37,18 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 )
 @click.option("--registry", help="Where images go whose request names no registry.")
 @click.option("--platform", "platforms", multiple=True, help="Built where a request names none (repeatable).")
-@click.option("--store", metavar="URL", help="Keep uploads in s3://…, gs://… or az://…, not in --state.")
+@store_option
+@database_option
+@broker_option
+@queue_timeout_option
+@lease_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
 @click.option("--access", type=_FILE, help="Rules (TOML) of who may use which projects, by which tokens.")
 @click.option("--tls-cert", type=_FILE, help="Answer https with this certificate chain (PEM).")
 @click.option("--tls-key", type=_FILE, help="The key of --tls-cert.")
 @click.option("--builder", help="A Docker Buildx builder by name.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
-@click.option("--no-worker", is_flag=True, help="Answer only; take no builds.")
+@click.option("--no-worker", is_flag=True, help="Answer only; `flyte-build worker` takes the builds.")
 def serve(
     host: str,
     port: int,
@@ -45,6 +56,10 @@ def serve(
     registry: str | None,
     platforms: tuple[str, ...],
     store: str | None,
+    database: str,
+    broker: str,
+    queue_timeout: float,
+    lease: float,
     public_url: str | None,
     access: Path | None,
     tls_cert: Path | None,
@@ -64,17 +79,16 @@ def serve(
             "the endpoint has no registry to push images to: give --registry, like --registry ghcr.io/acme,"
             " or set FLYTE_BUILD_REGISTRY"
         )
+    from flyte_build.builder.spec import DEFAULT_PLATFORMS
     from flyte_build.worker.drivers.service import ServiceBuilding
     from flyte_build.worker.serve import ServeSettings
     from flyte_build.worker.serve import serve as run
 
-    place = _place(target)
+    place = place_of(target)
     if not no_worker:
         threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
-    wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms
-    building = ServiceBuilding(registry=target, builder=builder or found.builder)
-    if wanted:
-        building = ServiceBuilding(registry=target, builder=builder or found.builder, platforms=wanted)
+    wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms or DEFAULT_PLATFORMS
+    building = ServiceBuilding(registry=target, builder=builder or found.builder, platforms=wanted)
     run(
         ServeSettings(
             host=host,
@@ -87,6 +101,11 @@ def serve(
             store=store or found.store or "",
             access=access,
             tls=_tls(tls_cert, tls_key),
+            database=database,
+            broker=broker,
+            platforms=",".join(map(str, wanted)),
+            queue_timeout=queue_timeout,
+            lease=lease,
         ),
         building,
     )
@@ -106,7 +125,7 @@ def default_state() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "flyte-build"
 
 
-def _place(registry: str) -> Repository:
+def place_of(registry: str) -> Repository:
     try:
         return Repository.parse(f"{registry}/flyte-build")
     except InvalidInput as error:

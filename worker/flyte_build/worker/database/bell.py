@@ -52,6 +52,12 @@ class Bell:
         for listener in waiting:
             listener.wake()
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        with self._lock:
+            return bool(self._listeners)
+
     def ring_all(self) -> None:
         """Wakes everyone: the service is stopping."""
         with self._lock:

@@ -6,23 +6,28 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import create_engine, event, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from flyte_build.registry.errors import ServiceError, ServiceUnavailable
-from flyte_build.worker.database.schema import VERSION, Base, VersionRow
+from flyte_build.registry.errors import InvalidInput, ServiceError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
     from sqlalchemy.engine.interfaces import DBAPIConnection
+
+    from flyte_build.worker.database.schema import Base
 
     Clock = Callable[[], float]
 
 _T = TypeVar("_T")
 _BUSY_SECONDS = 10
+# libpq's connection parameters: seconds, and milliseconds for the last. A server that hangs is noticed soon.
+_PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
 
 
 def value_of(kind: type[_T], row: Base) -> _T:
@@ -31,39 +36,40 @@ def value_of(kind: type[_T], row: Base) -> _T:
 
 
 class Database:
-    """A database by SQLAlchemy URL. SQLite runs in WAL mode, so that readers never wait for the writer."""
+    """A database by URL: `sqlite:///file` or `postgresql://user:password@host/name`.
+
+    SQLite runs in WAL mode, so that readers never wait for the writer. Raises InvalidInput for another URL.
+    """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        if self._engine.dialect.name == "sqlite":
+        parsed = _parsed(url)
+        if parsed.get_backend_name() == "sqlite":
+            self._engine = create_engine(parsed)
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+        else:
+            self._engine = create_engine(
+                parsed, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=10, connect_args=_PATIENCE
+            )
         self._writer: Engine = self._engine.execution_options(flyte_build_writes=True)
 
     def create(self) -> None:
-        """Makes the tables if they are not there; ServiceError when they are of another version."""
-        with _translated():
-            Base.metadata.create_all(self._engine)
-        with self.write() as session:
-            versions = session.scalars(select(VersionRow.version)).all()
-            if not versions:
-                session.add(VersionRow(version=VERSION))
-            elif list(versions) != [VERSION]:
-                raise ServiceError(
-                    f"the database has tables of version {max(versions)} and this release needs version {VERSION}",
-                    hint="use the release that wrote it, or another --state directory",
-                )
+        """Makes the tables, or brings them to what this release needs; ServiceError when they are of a newer one."""
+        from flyte_build.worker.database.upgrade import upgrade
+
+        with translated(), self._writer.begin() as connection:
+            upgrade(connection)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that may write; committed at the end, rolled back on any error."""
-        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""
-        with _translated(), Session(self._engine) as session:
+        with translated(), Session(self._engine) as session:
             yield session
 
     def close(self) -> None:
@@ -71,8 +77,23 @@ class Database:
         self._engine.dispose()
 
 
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        backend = ""
+    if backend not in {"sqlite", "postgresql"}:
+        raise InvalidInput(
+            "the database URL is neither SQLite nor PostgreSQL",  # it is not shown: it may hold a password
+            hint="use sqlite:////path/to/file or postgresql://user:password@host/name",
+        )
+    return parsed.set(drivername="postgresql+psycopg") if backend == "postgresql" else parsed
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raises what the driver says as ServiceUnavailable, in the driver's own words."""
     try:
         yield
     except DBAPIError as error:

@@ -8,20 +8,12 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-VERSION = 2
 _ACTIVE = text("state IN ('queued', 'running') AND NOT cancel_requested")
+_RUNNING = text("state = 'running' AND image_key <> '' AND parent_id IS NULL")
 
 
 class Base(DeclarativeBase):
     """Every table of the service."""
-
-
-class VersionRow(Base):
-    """The one row that says which version of these tables is in the database."""
-
-    __tablename__ = "schema_version"
-
-    version: Mapped[int] = mapped_column(primary_key=True)
 
 
 class TaskRow(Base):
@@ -40,7 +32,13 @@ class TaskRow(Base):
 
 
 class BuildRow(Base):
-    """One build: what was asked, who holds it, and how it ended."""
+    """One build: what was asked, who holds it, and how it ended.
+
+    `form` says what lies at `spec_object`: an SDK's `spec` or our `plan`. `platforms` are joined by commas. A build
+    that was split into `parts` waits for them; each of those has a `parent_id`. `image_key` is repository and spec
+    digest as soon as a worker knows them; a build that turned out to be another's says whose in `joined_id`.
+    `timeout` is in seconds, 0 for the worker's own. Not to be taken before `not_before`.
+    """
 
     __tablename__ = "builds"
     __table_args__ = (
@@ -48,7 +46,18 @@ class BuildRow(Base):
         Index(
             "one_active_build", "project", "domain", "key", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
         ),
+        # And at most one that runs for an image, once its worker knows which image it is.
+        Index(
+            "one_running_image",
+            "project",
+            "domain",
+            "image_key",
+            unique=True,
+            sqlite_where=_RUNNING,
+            postgresql_where=_RUNNING,
+        ),
         Index("builds_by_state", "state", "created_at"),
+        Index("builds_by_parent", "parent_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -69,7 +78,6 @@ class BuildRow(Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     ended_at: Mapped[float | None]
-    log_bytes: Mapped[int]
     reference: Mapped[str]
     spec_digest: Mapped[str]
     status: Mapped[str]
@@ -79,6 +87,14 @@ class BuildRow(Base):
     # The kind of the failure (a class of errors), and the context of the trace that the request belongs to (W3C).
     failure: Mapped[str] = mapped_column(default="", server_default="")
     trace: Mapped[str] = mapped_column(default="", server_default="")
+    form: Mapped[str]
+    platforms: Mapped[str]
+    parts: Mapped[int]
+    timeout: Mapped[float]
+    not_before: Mapped[float]
+    parent_id: Mapped[str | None]
+    joined_id: Mapped[str | None]
+    image_key: Mapped[str]
 
 
 class BuildLogRow(Base):
@@ -134,3 +150,15 @@ class TransitionRow(Base):
     action_id: Mapped[int] = mapped_column(ForeignKey("actions.id"), index=True)
     phase: Mapped[int]
     at: Mapped[float]
+
+
+class WorkerRow(Base):
+    """A worker that lives, or did: what it builds (`platforms` as in a build; empty: all), and when it was seen."""
+
+    __tablename__ = "workers"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    platforms: Mapped[str]
+    slots: Mapped[int]
+    started_at: Mapped[float]
+    seen_at: Mapped[float]

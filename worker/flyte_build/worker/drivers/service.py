@@ -42,13 +42,14 @@ class ServiceBuilding:
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
             spec = self._spec(request, Path(folder) / "context")
             planned = driver.prepare(spec, Path(folder) / "context", client)
+            request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
             log(f"base {planned.resolved.base} for {', '.join(map(str, planned.plan.platforms))}")
             options = BuildOptions(
                 builder=self.builder,
                 machine=find_machine(),
                 cache=f"{request.project}-",
-                timeout=self.timeout,
+                timeout=min(request.timeout or self.timeout, self.timeout),
                 progress=log.step,
                 cancelled=cancelled,
             )
@@ -69,7 +70,8 @@ class ServiceBuilding:
         else:
             context.mkdir()
         registry, name = self._place(request.target)
-        spec = wire.parse(request.spec, name=name, context=context, platforms=self.platforms)
+        platforms = tuple(Platform.parse(text) for text in request.platforms) or self.platforms
+        spec = wire.parse(request.spec, name=name, context=context, platforms=platforms)
         return replace(spec, registry=registry)
 
     def _place(self, target: str) -> tuple[str, str]:

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 from flyte_build.worker.access.gate import gate_of
 from flyte_build.worker.access.policy import Policies
 from flyte_build.worker.builds.logs import BuildLogs
-from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
+from flyte_build.worker.builds.upkeep import Upkeep
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
+from flyte_build.worker.endpoint.echo import Echo
 from flyte_build.worker.endpoint.parts import Parts, run_log
-from flyte_build.worker.queue import Doorbell, EmbeddedWorker
+from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.container import Containers
 from flyte_build.worker.runs.executor import Executor, ExecutorOptions
-from flyte_build.worker.stores.choose import remote_store
-from flyte_build.worker.stores.local import LocalStore
+from flyte_build.worker.stores.choose import store_at
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.worker.builds.request import ImageBuilding
-    from flyte_build.worker.stores.store import Store
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 20.0
@@ -40,8 +40,9 @@ _STOP_SECONDS = 20.0
 class Place:
     """Where a service keeps its state, and where clients reach it; `containers_url` is empty if containers cannot.
 
-    `store` is where uploads go (see `remote_store`); empty: into the state directory. `access` is the rules file of who
-    may (None: whoever reaches it), `registry` the service's own.
+    `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
+    and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
+    `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
     """
 
     state: Path
@@ -50,23 +51,34 @@ class Place:
     store: str = ""
     registry: str = ""
     access: Path | None = None
+    database: str = ""
+    broker: str = ""
+    platforms: str = ""
+    lease: float = LEASE_SECONDS
+    queue_timeout: float = 0.0
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is."""
+        return self.database or f"sqlite:///{self.state / 'flyte-build.db'}"
 
 
 class Service:
     """A whole service around its parts: started once, stopped once."""
 
     def __init__(self, place: Place, building: ImageBuilding, *, slots: int, worker: bool) -> None:
-        self._database = Database(f"sqlite:///{place.state / 'flyte-build.db'}")
-        self._doorbell = Doorbell()
+        self._database = Database(place.database_url)
+        self._doorbell = Doorbell(place.broker or EMBEDDED)
         self._containers = Containers()
         bell, gate = Bell(), gate_of(place.access)
-        self._store = _store(place)
+        base = f"{place.base_url}{STORE_PATH}"
+        self._store = store_at(place.store, place.state, base_url=lambda: base, clock=time.time)
         actions = Actions(self._database, bell, time.time)
-        builds = Builds(self._database, bell, time.time)
+        builds = Builds(self._database, bell, time.time, place.lease)
         build_logs = BuildLogs(self._database, bell, time.time)
         logs = place.state / "logs"
         service = _identity(place.state)
-        self._name, self._builds = service, builds
+        self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout)
         self._executor = Executor(
             actions,
             self._store,
@@ -87,23 +99,29 @@ class Service:
             clock=time.time,
             gate=gate,
             policies=Policies(registry=place.registry, rules=gate.projects, guarded=gate.guarded),
+            platforms=place.platforms,
         )
-        options = WorkerOptions(owner=f"{service}-{secrets.token_hex(4)}", slots=slots, scratch=place.state / "scratch")
+        self._echo = Echo(self._database, bell, self._upkeep)
+        options = WorkerOptions(
+            owner=f"{service}-{secrets.token_hex(4)}",
+            slots=slots,
+            scratch=place.state / "scratch",
+            queue_seconds=place.queue_timeout,
+        )
         self._worker = BuildWorker(builds, self._store, building, build_logs, options) if worker else None
-        self._slots = slots
-        self._celery: EmbeddedWorker | None = None
+        self._listener = Listener(self._doorbell) if worker else None
 
     def start(self) -> None:
         """Opens the database and the store, takes up what an earlier process left, and begins to work."""
         self._database.create()
         self._store.open()
         # The state directory is ours alone, so whoever held builds under our name before is dead.
-        self._builds.expire(dead=f"{self._name}-")
+        self._upkeep.expire(dead=f"{self._name}-")
         self._executor.recover()
-        if self._worker is not None:
-            self._doorbell.answer(self._worker.take)
-            self._celery = EmbeddedWorker(self._doorbell, self._slots)
-            self._celery.start()
+        self._echo.start()
+        if self._worker is not None and self._listener is not None:
+            self._doorbell.answer(self._worker.wake)
+            self._listener.start()
             self._worker.start()
 
     def release(self) -> None:
@@ -115,20 +133,16 @@ class Service:
         """Puts builds back into the queue, lets go of containers, and closes the database; bounded in time."""
         deadline = time.monotonic() + _STOP_SECONDS
         stopped = True
-        if self._worker is not None and self._celery is not None:
+        if self._worker is not None and self._listener is not None:
             stopped = self._worker.stop(deadline - time.monotonic())
-            stopped &= self._celery.stop(max(1.0, deadline - time.monotonic()))
+            stopped &= self._listener.stop(max(1.0, deadline - time.monotonic()))
         self._executor.stop()
+        self._echo.stop()
         if not stopped:
             names = sorted(thread.name for thread in threading.enumerate())
             _log.warning("a build did not stop in time; it is put back when its lease ends (%s)", ", ".join(names))
+        self._doorbell.close()
         self._database.close()
-
-
-def _store(place: Place) -> Store:
-    if place.store:
-        return remote_store(place.store, place.state / "store-copies", clock=time.time)
-    return LocalStore(place.state / "store", base_url=lambda: f"{place.base_url}{STORE_PATH}", clock=time.time)
 
 
 def _identity(state: Path) -> str:

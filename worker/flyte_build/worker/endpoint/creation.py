@@ -93,6 +93,7 @@ class Creation:
                 context_object=str(context or ""),
                 context_sha256=self.parts.store.sha256(context) if context else "",
                 force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
+                platforms=self.parts.platforms,
             ),
             new,
         )

@@ -45,7 +45,10 @@ class Ringing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of one service, wired once at its start. `logs` is where logs of runs are kept."""
+    """The parts of one service, wired once at its start. `logs` is where logs of runs are kept.
+
+    `platforms` (joined by commas) are built where a request names none.
+    """
 
     database: Database
     bell: Bell
@@ -59,6 +62,7 @@ class Parts:
     clock: Callable[[], float]
     gate: Gate
     policies: Policies
+    platforms: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def log_of(self, action: Action) -> LogView:

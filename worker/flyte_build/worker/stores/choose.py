@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.stores.local import LocalStore
 from flyte_build.worker.stores.remote import RemoteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from flyte_build.worker.stores.signer import Signer
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*")
 _OPTIONS = {"s3": {"endpoint", "public", "region"}, "gs": {"endpoint"}, "az": set[str]()}
+
+
+def store_at(
+    text: str, state: Path, *, base_url: Callable[[], str], clock: Callable[[], float]
+) -> LocalStore | RemoteStore:
+    """The store at `text`: an absolute directory, a bucket (see `remote_store`), or empty for one in `state`."""
+    if not text or text.startswith("/"):
+        return LocalStore(Path(text) if text else state / "store", base_url=base_url, clock=clock)
+    return remote_store(text, state / "store-copies", clock=clock)
 
 
 def remote_store(

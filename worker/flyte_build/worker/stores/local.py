@@ -35,11 +35,16 @@ class LocalStore:
         self._clock = clock
         self._secret = b""
 
-    def open(self) -> None:
-        """Makes the directory and the signing secret, once, and removes what interrupted uploads left."""
+    def open(self, *, receives: bool = True) -> None:
+        """Makes the directory and the signing secret, once, and removes what interrupted uploads left.
+
+        Whoever does not receive uploads leaves alone those that somebody else receives there.
+        """
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._root.chmod(0o700)
         self._secret = load_secret(self._root / "secret")
+        if not receives:
+            return
         for left in self._incoming.iterdir():
             left.unlink(missing_ok=True)
         for area in AREAS:

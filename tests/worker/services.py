@@ -1,0 +1,172 @@
+"""Redis, RabbitMQ and PostgreSQL of a test's own: on free ports, with their files in the test's folder, killable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_START_SECONDS = 90
+_BASE_ENVIRONMENT = ("PATH", "LANG", "TMPDIR")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass
+class Server:
+    """A server that can be killed and started again on the same port, with what it kept."""
+
+    name: str
+    argv: tuple[str, ...]
+    port: int
+    folder: Path
+    url: str
+    ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    leftover: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        own = {name: os.environ[name] for name in _BASE_ENVIRONMENT if name in os.environ}
+        log = (self.folder / f"{self.name}.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=own | dict(self.environment),
+                start_new_session=True,
+                user=self.user,
+                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+                extra_groups=[] if self.user else None,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.ready():
+            said = (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
+            assert self.process.poll() is None, f"{self.name} ended: {said}"
+            assert time.monotonic() < deadline, f"{self.name} does not answer: {said}"
+            time.sleep(0.05)
+        return self
+
+    def kill(self) -> None:
+        """The whole of it at once, as the kernel does when memory is gone."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM, 20)
+
+    def _signal(self, number: signal.Signals, seconds: float = 10) -> None:
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, number)
+            self.process.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+        deadline = time.monotonic() + 10
+        while answers(self.port):
+            assert time.monotonic() < deadline, f"{self.name} lives on"
+            time.sleep(0.02)
+        if self.leftover:
+            subprocess.run(self.leftover, check=False, capture_output=True)
+
+
+def redis(folder: Path) -> Server:
+    """Nothing is kept on disk: whoever kills it also wipes it."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    argv = ("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no")
+    return Server("redis", argv, port, folder, f"redis://127.0.0.1:{port}/0", lambda: answers(port))
+
+
+def rabbitmq(folder: Path) -> Server:
+    folder.mkdir(parents=True)
+    port, distribution, names = free_port(), free_port(), free_port()
+    environment = {
+        "HOME": str(folder),
+        "RABBITMQ_NODENAME": f"t{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        # A name server of its own, on loopback; it outlives the node, so it is ended apart.
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
+    (folder / "plugins").write_text("[].\n")
+    server = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    argv = (str(server) if server.exists() else "rabbitmq-server",)
+    url = f"amqp://guest:guest@127.0.0.1:{port}//"
+    leftover = ("epmd", "-port", str(names), "-relaxed_command_check", "-kill")
+    return Server("rabbitmq", argv, port, folder, url, lambda: answers(port), environment, leftover=leftover)
+
+
+def postgres(folder: Path) -> Server:
+    """Runs as its own user where we are root: it refuses to be that."""
+    user = "postgres" if os.geteuid() == 0 else None
+    folder.mkdir(parents=True)
+    programs = _postgres_programs()
+    data, port = folder / "data", free_port()
+    if user:
+        # Its user must reach the folder, whose parents pytest made for us alone.
+        for parent in (folder, *folder.parents):
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(folder, user)
+    subprocess.run(
+        (str(programs / "initdb"), "--auth=trust", "--username=flyte", "--no-sync", "-D", str(data)),
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=folder,
+    )
+    argv = (
+        *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
+        *("-c", "max_connections=200"),
+    )
+
+    def ready() -> bool:
+        asked = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))
+        return subprocess.run(asked, check=False).returncode == 0
+
+    return Server("postgres", argv, port, folder, f"postgresql://flyte@127.0.0.1:{port}/postgres", ready, user=user)
+
+
+def _postgres_programs() -> Path:
+    """Debian keeps them beside each version's libraries, and not on PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
+    where = found[-1] if found else shutil.which("initdb")
+    assert where, "PostgreSQL is not installed: run tests/parts/parts install"
+    return Path(where).parent

@@ -1,0 +1,47 @@
+"""Which build is next: of those that a worker can do, fairly between projects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select
+
+from flyte_build.worker.builds.values import BuildState
+from flyte_build.worker.database.schema import BuildRow
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+def covers(worker: str, build: str) -> bool:
+    """Whether a worker for these platforms can do a build for those; platforms are joined by commas, none is all."""
+    return not worker or not build or set(build.split(",")) <= set(worker.split(","))
+
+
+def next_in_line(session: Session, platforms: str, now: float, limit: int) -> tuple[str, ...]:
+    """The ids in the queue that a worker for `platforms` can take now.
+
+    A project's place in line is the number of its builds that run or wait before: one with two hundred in the queue
+    does not keep another's first one waiting. Joining finished parts is work for anybody.
+    """
+    queued = BuildRow.state == BuildState.QUEUED.value
+    kinds = session.scalars(select(BuildRow.platforms).where(queued).distinct()).all()
+    doable = or_(BuildRow.platforms.in_([kind for kind in kinds if covers(platforms, kind)]), BuildRow.parts > 0)
+    place = func.row_number().over(
+        partition_by=(BuildRow.project, BuildRow.domain), order_by=(BuildRow.created_at, BuildRow.id)
+    )
+    running = (
+        select(BuildRow.project, BuildRow.domain, func.count().label("builds"))
+        .where(BuildRow.state == BuildState.RUNNING.value)
+        .group_by(BuildRow.project, BuildRow.domain)
+        .subquery()
+    )
+    theirs = (running.c.project == BuildRow.project) & (running.c.domain == BuildRow.domain)
+    query = (
+        select(BuildRow.id)
+        .outerjoin(running, theirs)
+        .where(queued, doable, BuildRow.not_before <= now)
+        .order_by(place + func.coalesce(running.c.builds, 0), BuildRow.created_at, BuildRow.id)
+        .limit(limit)
+    )
+    return tuple(session.scalars(query))

@@ -1,0 +1,101 @@
+"""`flyte-build worker`: a builder without an endpoint."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import click
+
+from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.serve import default_state, place_of, warn_early
+from flyte_build.worker.cli.service_flags import (
+    broker_option,
+    database_option,
+    lease_option,
+    queue_timeout_option,
+    store_option,
+)
+
+
+@click.command()
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="A folder to work in, also for several workers; ~/.local/state/flyte-build by default.",
+)
+@click.option("--registry", help="Where images go whose request names no registry; as the endpoint's.")
+@store_option
+@database_option
+@broker_option
+@click.option("--builder", help="A Docker Buildx builder by name, also a remote one.")
+@click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
+@click.option("--platform", "platforms", multiple=True, help="Take builds for this only (repeatable); all by default.")
+@click.option(
+    "--build-timeout",
+    type=click.FloatRange(min=1),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop builds that take longer.",
+)
+@queue_timeout_option
+@lease_option
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="At SIGTERM, what running builds are given to end before they are put back.",
+)
+def worker(
+    state: Path | None,
+    registry: str | None,
+    store: str | None,
+    database: str,
+    broker: str,
+    builder: str | None,
+    concurrency: int,
+    platforms: tuple[str, ...],
+    build_timeout: float,
+    queue_timeout: float,
+    lease: float,
+    drain: float,
+) -> None:
+    """Take builds that `flyte-build serve` accepted, and build them with the BuildKit that --builder names.
+
+    SIGTERM lets running builds end; a second one puts them back into the queue.
+    """
+    found = configured.load(Path.cwd())
+    target = registry or found.registry
+    if target is None:
+        raise click.UsageError("the worker has no registry to push images to: give --registry, as the endpoint's")
+    if not database:
+        raise InvalidInput(
+            "a worker needs the database of its endpoint",
+            hint="give --database, or set FLYTE_BUILD_DATABASE; `flyte-build serve` alone has a worker inside",
+        )
+    from flyte_build.worker.drivers.service import ServiceBuilding
+    from flyte_build.worker.pod import PodSettings, work
+
+    place = place_of(target)
+    threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
+    wanted = tuple(Platform.parse(text) for text in platforms)
+    work(
+        PodSettings(
+            state=state or default_state(),
+            database=database,
+            broker=broker,
+            store=store or found.store or "",
+            concurrency=concurrency,
+            platforms=",".join(map(str, wanted)),
+            lease=lease,
+            drain=drain,
+            queue_timeout=queue_timeout,
+        ),
+        ServiceBuilding(registry=target, builder=builder or found.builder, timeout=build_timeout),
+    )

@@ -1,0 +1,180 @@
+"""`flyte-build worker`: takes builds from the database that an endpoint writes to, until somebody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flyte_build.registry.errors import ServiceError, ServiceUnavailable
+from flyte_build.worker.builds.logs import BuildLogs
+from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.database.bell import Bell
+from flyte_build.worker.database.engine import Database
+from flyte_build.worker.logging import prepare_log
+from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
+from flyte_build.worker.stores.choose import store_at
+from flyte_build.worker.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from flyte_build.worker.builds.request import ImageBuilding
+
+_log = logging.getLogger("flyte_build.pod")
+_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """How a worker runs. `state` is for what it does not share (made if missing).
+
+    `store`, `database`, `broker` are those of the endpoint; without a broker builds are looked for every two seconds.
+    `platforms` joined by commas, empty for all. `drain` is how many seconds running builds are given at SIGTERM.
+    """
+
+    state: Path
+    database: str
+    broker: str = ""
+    store: str = ""
+    concurrency: int = 2
+    platforms: str = ""
+    lease: float = LEASE_SECONDS
+    drain: float = 600.0
+    queue_timeout: float = 0.0
+
+
+def work(
+    settings: PodSettings,
+    building: ImageBuilding,
+    *,
+    stop: threading.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Works until SIGTERM or SIGINT (in the main thread), or until `stop` is set; `ready` is told the worker's name.
+
+    The first signal lets running builds end, the second puts them back into the queue. Raises InvalidInput for URLs
+    that mean nothing, ServiceError when the database's tables are of another release.
+    """
+    prepare_log()
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    database = Database(settings.database)
+    doorbell = Doorbell(settings.broker or EMBEDDED)
+    store = store_at(settings.store, settings.state, base_url=str, clock=time.time)
+    stopping = stop or threading.Event()
+    with _signals(stopping) as again, _scratch(settings.state, owner) as scratch:
+        _patiently(database.create, stopping)
+        if isinstance(store, LocalStore):
+            store.open(receives=False)
+        else:
+            store.open()
+        options = WorkerOptions(
+            owner=owner,
+            slots=settings.concurrency,
+            scratch=scratch,
+            platforms=settings.platforms,
+            queue_seconds=settings.queue_timeout,
+        )
+        bell = Bell()
+        builds = Builds(database, bell, time.time, settings.lease)
+        worker = BuildWorker(builds, store, building, BuildLogs(database, bell, time.time), options)
+        with _listening(worker, doorbell):
+            (ready or _say)(owner)
+            stopping.wait()
+            _drain(worker, settings.drain, again)
+    doorbell.close()
+    database.close()
+
+
+@contextlib.contextmanager
+def _listening(worker: BuildWorker, doorbell: Doorbell) -> Iterator[None]:
+    """The worker works, and hears the doorbell."""
+    doorbell.answer(worker.wake)
+    listener = Listener(doorbell)
+    listener.start()
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop(_STOP_SECONDS)
+        listener.stop(_STOP_SECONDS)
+        with contextlib.suppress(ServiceError):
+            worker.gone()
+        _log.info("stopped")
+
+
+def _drain(worker: BuildWorker, seconds: float, again: threading.Event) -> None:
+    _log.info("takes no more builds; those that run have %g seconds", seconds)
+    deadline = time.monotonic() + seconds
+    while not worker.drain(0.2) and time.monotonic() < deadline and not again.is_set():
+        pass
+
+
+def _patiently(create: Callable[[], None], stopping: threading.Event) -> None:
+    """In a cluster everything starts at once: a database that does not answer yet is waited for."""
+    while not stopping.is_set():
+        try:
+            create()
+        except ServiceUnavailable as error:
+            _log.warning("%s; trying again", error.sentence)
+            stopping.wait(2)
+        else:
+            return
+
+
+def _say(owner: str) -> None:
+    _log.info("worker %s is ready", owner)
+
+
+@contextlib.contextmanager
+def _signals(stopping: threading.Event) -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set `stopping`, a second one the event that this yields."""
+    again = threading.Event()
+
+    def heard(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of handlers
+        (again if stopping.is_set() else stopping).set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield again
+        return
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield again
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _scratch(state: Path, owner: str) -> Iterator[Path]:
+    """A folder of this worker's own, gone afterwards; those of workers that were killed are removed too."""
+    root = state / "scratch"
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in root.glob("*.lock"):
+            with left.open("w") as lock, contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+                left.unlink(missing_ok=True)
+        path, file = root / owner, root / f"{owner}.lock"
+        with file.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            path.mkdir(mode=0o700)
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise ServiceError(f"the state directory {state} cannot be used: {error.strerror}") from error

@@ -1,0 +1,273 @@
+"""What the Action's command decides: words, places, tables, identities. Judged without GitHub."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from flyte_build.builder.buildx.docker import DockerEngine
+from flyte_build.registry.errors import BuildFailed, FlyteBuildError, InvalidInput, InvalidSpec, Problem
+from flyte_build.worker.cli.ci import ci
+from flyte_build.worker.github import commands, install
+from flyte_build.worker.github.inputs import PREFIX, read_inputs
+from flyte_build.worker.github.job import found_sources, needs_builder
+from flyte_build.worker.github.locate import Place, locate
+from flyte_build.worker.github.oidc import cloud_identity
+from flyte_build.worker.github.runs import Heard
+from flyte_build.worker.github.summary import Row, summary
+
+ROOT = Path(__file__).parents[2]
+TOML = 'name = "x"\n\n[[layers]]\napt = ["git"]\n\n[[layers]]\npip = ["six", "nosuch"]\npipp = 1\n'
+
+
+def given(**inputs: str) -> dict[str, str]:
+    return {f"{PREFIX}{name.upper()}": value for name, value in inputs.items()}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        pytest.param({"registry": "r.example/a"}, "--registry r.example/a", id="the registry"),
+        pytest.param({"tags": "a\n b\n\n"}, "--tag a --tag b", id="every tag, one a line"),
+        pytest.param({"platforms": "linux/amd64,linux/arm64"}, "--platform linux/arm64", id="platforms with commas"),
+        pytest.param({"secrets": "id=A,env=B"}, "--secret id=A,env=B", id="secrets keep their comma"),
+        pytest.param({"locked": "true"}, "--locked", id="the lock"),
+        pytest.param({"endpoint": "https://e"}, "--engine remote --endpoint https://e", id="a remote endpoint"),
+        pytest.param({"mode": "build-only"}, "--no-push", id="no push"),
+        pytest.param(
+            {"cache": "gha"}, "--cache-to type=gha,scope={name},mode=max", id="GitHub's cache, for each image"
+        ),
+        pytest.param({"arguments": "--compression\ngzip"}, "--compression gzip", id="more flags, one word a line"),
+    ],
+)
+def test_an_input_becomes_words_of_the_command(inputs: dict[str, str], words: str) -> None:
+    assert words in " ".join(read_inputs(given(sources="a.toml", **inputs)).build_argv(why=True))
+
+
+def test_a_check_has_no_word_that_builds_or_needs_a_secret() -> None:
+    inputs = read_inputs(given(sources="a.toml", tags="x", secrets="id=A,env=B", cache="gha", locked="true"))
+    assert inputs.check_argv() == ("a.toml", "--locked", "--check", "--json")
+
+
+def test_a_build_that_is_not_pushed_writes_no_cache() -> None:
+    assert "--cache-to" not in read_inputs(given(mode="build-only", cache="registry")).build_argv(why=False)
+
+
+@pytest.mark.parametrize("inputs", [{"mode": "bild"}, {"cache": "s3"}, {"locked": "perhaps"}])
+def test_a_value_that_means_nothing_is_refused_with_those_that_do(inputs: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput, match="of the action is") as refused:
+        read_inputs(given(**inputs))
+    assert refused.value.hint.startswith("give ")
+
+
+def test_every_input_of_the_action_reaches_the_command_and_is_described() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    used = json.dumps(action["runs"])
+    for name, entry in action["inputs"].items():
+        assert f"inputs.{name}" in used
+        assert entry["description"].strip()
+        assert "default" in entry
+    for step in action["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")  # an input in a script would be a command
+        assert "@" not in step.get("uses", "") or len(step["uses"].rpartition("@")[2]) == 40
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        pytest.param(
+            InvalidSpec("a/image.toml", (Problem("layers[1].pipp", "no"),)), 8, id="a key of the second layer"
+        ),
+        pytest.param(InvalidSpec("a/image.toml", (Problem("name", "no"),)), 1, id="a key of the image"),
+        pytest.param(InvalidSpec("a/image.toml", (Problem("layers[1].copy", "no"),)), 6, id="a layer without the key"),
+        pytest.param(
+            BuildFailed("x", step="pip packages: six nosuch", log=("nosuch was not found",)), 7, id="a failed package"
+        ),
+        pytest.param(BuildFailed("x", step="apt packages: git"), 4, id="a failed step without a log"),
+    ],
+)
+def test_an_error_is_found_in_its_source(error: FlyteBuildError, line: int) -> None:
+    assert locate(error, {"a/image.toml": TOML}) == Place(file="a/image.toml", line=line)
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (InvalidInput("train.py failed to load: train.py:3: NameError: x"), Place(file="src/train.py", line=3)),
+        (InvalidInput("train.py failed to load: other.py:3: NameError: x"), None),
+        (BuildFailed("x", step="exporting to image"), None),
+        (InvalidInput("something else"), None),
+    ],
+)
+def test_an_error_of_python_names_its_line_and_others_none(error: FlyteBuildError, place: Place | None) -> None:
+    assert locate(error, {"src/train.py": "a\nb\nc\n"}) == place
+
+
+def test_an_annotation_cannot_be_broken_out_of() -> None:
+    said = commands.annotation("error", "a\n::error::b%", title="x,y:z", file="a:b.py", line=2)
+    assert said == "::error title=x%2Cy%3Az,file=a%3Ab.py,line=2::a%0A::error::b%25"
+
+
+def test_an_output_cannot_be_ended_by_its_value() -> None:
+    first, *middle, last = commands.output("x", "1\nEOF\nreference<<y").splitlines()
+    assert first.removeprefix("x<<") == last
+    assert middle == ["1", "EOF", "reference<<y"]
+    assert commands.output("x", "1") != commands.output("x", "1")
+
+
+def test_the_summary_is_one_row_an_image_and_shows_markup_as_text() -> None:
+    row = Row(name="a|b", status="built", pinned="r/a@sha256:1", size=3 << 20, cached=1, steps=4, seconds=2.04)
+    text = summary([replace(row, why="<b>\n*x*")], failure="no `x`")
+    assert r"| **a\|b** built | `r/a@sha256:1` | 3.0 MiB | 1 of 4 | 2.0 s | &lt;b&gt;<br>\*x\* |" in text
+    assert r"**Failed**: no \`x\`" in text
+
+
+def test_cache_hits_count_steps_that_were_asked_for_only() -> None:
+    heard = Heard()
+    for title, cached in (
+        ("base image", True),
+        ("pip packages: six", True),
+        ("command: x", False),
+        ("exporting to", False),
+    ):
+        heard.hear(json.dumps({"event": "StepEnded", "title": title, "seconds": 1.0, "cached": cached, "error": ""}))
+    heard.hear(json.dumps({"event": "SomethingNew", "x": 1}))
+    assert (heard.cached[""], heard.steps[""]) == (1, 2)
+    assert heard.hear("why a: since") == "why a: since"
+    assert heard.why["a"] == ["since"]
+
+
+def test_sources_are_found_where_none_are_given(tmp_path: Path) -> None:
+    for place in ("b", "a/deep", ".venv", "node_modules/x"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "image.toml").touch()
+    assert found_sources(tmp_path) == [f"{tmp_path}/a/deep/image.toml", f"{tmp_path}/b/image.toml"]
+    with pytest.raises(InvalidInput, match="no sources were given"):
+        found_sources(tmp_path / "a/deep/nothing")
+
+
+@pytest.mark.parametrize(
+    ("stores", "driver", "cache", "platforms", "needed"),
+    [
+        (False, "docker", True, 1, True),
+        (False, "docker", False, 2, True),
+        (False, "docker", False, 1, False),
+        (True, "docker", True, 2, False),
+        (False, "docker-container", True, 2, False),
+    ],
+)
+def test_a_builder_is_made_only_where_the_engine_can_do_less(
+    stores: bool, driver: str, cache: bool, platforms: int, needed: bool
+) -> None:
+    engine = DockerEngine(command=("docker",), server="28", buildx=(0, 20, 0), driver=driver, stores_images=stores)
+    assert needs_builder(engine, cache=cache, platforms=platforms) is needed
+
+
+@pytest.mark.parametrize(
+    ("given_extras", "registry", "sources", "wanted"),
+    [
+        ("", "ghcr.io/acme", "image.toml", []),
+        ("", "1.dkr.ecr.eu-west-1.amazonaws.com/a", "image.toml", ["aws"]),
+        ("", "europe-docker.pkg.dev/p/r", "Dockerfile", ["gcp"]),
+        ("", "ghcr.io/acme", "train.py\nimage.toml", ["flyte"]),
+        ("azure, aws", "", "", ["aws", "azure"]),
+    ],
+)
+def test_extras_follow_from_the_registry_and_the_sources(
+    given_extras: str, registry: str, sources: str, wanted: list[str]
+) -> None:
+    assert install.extras(given_extras, registry, sources) == wanted
+
+
+def test_the_action_installs_its_own_checkout_unless_a_version_is_asked(tmp_path: Path) -> None:
+    assert install.requirement("", tmp_path, ["aws"]) == f"flyte-build[aws] @ {tmp_path.as_uri()}"
+    assert install.requirement("1.2", tmp_path, []) == "flyte-build==1.2"
+
+
+class _GitHub(BaseHTTPRequestHandler):
+    """Gives tokens as GitHub does: the audience is in the query, the bearer in a header."""
+
+    def do_GET(self) -> None:
+        audience = self.path.rpartition("audience=")[2]
+        fine = self.headers["Authorization"] == "Bearer may-ask"
+        body = json.dumps({"value": f"token-for-{audience}"} if fine else {"message": "no"}).encode()
+        self.send_response(200 if fine else 403)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def github() -> Iterator[dict[str, str]]:
+    server = HTTPServer(("127.0.0.1", 0), _GitHub)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/token?api-version=2.0"
+    yield {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "may-ask"}
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_jobs_identity_becomes_files_that_only_it_can_read(github: dict[str, str], tmp_path: Path) -> None:
+    found = cloud_identity(github | given(aws_role="arn:role", gcp_provider="projects/1/p"), tmp_path)
+    token = Path(found["AWS_WEB_IDENTITY_TOKEN_FILE"])
+    assert token.read_text(encoding="utf-8") == "token-for-sts.amazonaws.com"
+    assert found["AWS_ROLE_ARN"] == "arn:role"
+    google = Path(found["GOOGLE_APPLICATION_CREDENTIALS"])
+    assert {token.stat().st_mode & 0o777, google.stat().st_mode & 0o777} == {0o600}
+
+
+def test_google_auth_itself_reads_the_document_and_gets_the_jobs_token(
+    github: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import google.auth
+    import google.auth.transport.requests
+
+    found = cloud_identity(github | given(gcp_provider="projects/1/p", gcp_service_account="me@p.iam"), tmp_path)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", found["GOOGLE_APPLICATION_CREDENTIALS"])
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    loaded: Any = google.auth.default(scopes=["x"])[0]
+    subject = loaded.retrieve_subject_token(google.auth.transport.requests.Request())
+    assert subject == "token-for-https://iam.googleapis.com/projects/1/p"
+    assert loaded.service_account_email == "me@p.iam"
+
+
+@pytest.mark.parametrize("wrong", [{}, {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "may-not"}])
+def test_a_job_that_may_not_have_a_token_is_told_which_permission_it_lacks(
+    wrong: dict[str, str], github: dict[str, str], tmp_path: Path
+) -> None:
+    environ = (github | wrong if wrong else {}) | given(aws_role="arn:role")
+    with pytest.raises(FlyteBuildError) as refused:
+        cloud_identity(environ, tmp_path)
+    assert "id-token: write" in refused.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_is_annotated_and_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "image.toml").write_text(TOML, encoding="utf-8")
+    for name, value in given(sources="image.toml", registry="r.example/a", working_directory=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("FLYTE_BUILD_REGISTRY_PASSWORD", "hush-hush")
+    done = CliRunner().invoke(ci)
+    assert done.exit_code == 1
+    assert "::add-mask::hush-hush" in done.output
+    assert "::error title=flyte-build,file=image.toml,line=8::image.toml: layers[1].pipp: is not known" in done.output
+    assert "**Failed**" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
+    assert "built<<" in (tmp_path / "GITHUB_OUTPUT").read_text(encoding="utf-8")

@@ -155,3 +155,13 @@ def test_plain_text_has_no(line: str, expected: str) -> None:
 @given(st.text())
 def test_plain_text_has_no_control_characters(line: str) -> None:
     assert not any(ord(character) < 32 and character != "\t" for character in plain(line))
+
+
+def test_a_cache_that_cannot_be_read_is_told_and_is_not_what_failed() -> None:
+    events: list[BuildEvent] = []
+    narrator = Narrator((), events.append)
+    title = "importing cache manifest from r.example/x:buildcache"
+    narrator.hear({"vertexes": [vertex("a", title, started=START, completed=END, error="not found")]})
+    assert narrator.failed is None
+    line = "nothing is taken from it: not found"
+    assert events[1:] == [StepOutput(title=title, line=line), StepEnded(title=title, seconds=2.5)]

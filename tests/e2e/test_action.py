@@ -135,7 +135,7 @@ def test_a_step_that_fails_is_annotated_at_its_line_and_nothing_is_deployed(proj
     project.spec(parts, "flyte-build-no-such-package")
     done = project.act("push")
     assert done.code != 0
-    assert "::error title=flyte-build,file=image.toml,line=6::the step «pip packages:" in done.out
+    assert "::error title=flyte-build,file=image.toml,line=6::the step «pip packages:" in done.out, done.out
     assert "was not found in the package registry" in done.out
     assert "deployed" not in done.out
     _hides_secrets(done)

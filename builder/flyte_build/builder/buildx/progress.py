@@ -28,6 +28,7 @@ _LARGEST_DOCUMENT = 32 << 20
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-~])")
 # Control characters, and the marks that turn text around (Unicode TR9), which can make it look like other text.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_FORGIVEN = "importing cache manifest"
 _POSITION = re.compile(r"\[(?:(?P<platform>linux/\S+) )?(?:(?P<stage>\S+) )?\s*(?P<number>\d+)/\d+\] ")
 
 
@@ -127,6 +128,10 @@ class Narrator:
         if self._partial.get(digest):
             self._print(digest, self._partial.pop(digest))
         title, error = self._names[digest], str(vertex.get("error") or "")
+        if error and title.startswith(_FORGIVEN):
+            # BuildKit goes on without: most often nothing has been cached there yet.
+            self._print(digest, f"nothing is taken from it: {error}".encode())
+            error = ""
         if error and self.failed is None and "context canceled" not in error:
             self.failed = (title, error, tuple(self._lines.get(digest, ())))
         cached = bool(vertex.get("cached"))

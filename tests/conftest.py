@@ -24,6 +24,14 @@ class Parts:
     base: str
     python: str
 
+    @property
+    def base_multi(self) -> str:
+        """The base for linux/amd64 and linux/arm64, on an engine that runs both. Its absence is a failure too."""
+        found = os.environ.get("FLYTE_BUILD_TEST_BASE_MULTI")
+        if not found:
+            pytest.fail("FLYTE_BUILD_TEST_BASE_MULTI is not set: run `make test`, or `make parts`")
+        return found
+
 
 @pytest.fixture(scope="session")
 def parts() -> Parts:

@@ -13,10 +13,11 @@ def docker(*argv: str, timeout: float = 300) -> subprocess.CompletedProcess[str]
     return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def run_image(reference: str, *argv: str) -> str:
+def run_image(reference: str, *argv: str, platform: str = "") -> str:
     """What a command prints in an image (`--network none`); AssertionError when it fails."""
-    _pull(reference)
-    done = docker("run", "--rm", "--pull", "never", "--network", "none", reference, *argv)
+    chosen = ("--platform", platform) if platform else ()
+    _pull(reference, chosen)
+    done = docker("run", "--rm", "--pull", "never", "--network", "none", *chosen, reference, *argv)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -28,12 +29,12 @@ def remove_pulled() -> None:
         PULLED.clear()
 
 
-def _pull(reference: str) -> None:
+def _pull(reference: str, chosen: tuple[str, ...]) -> None:
     """Pulls it, again where containerd's image store lost content to a collection beside it ("content digest … not
     found": a known race of engines that build, pull and remove at once)."""
     PULLED.add(reference)
     for _ in range(_TRIES):
-        done = docker("pull", "--quiet", reference)
+        done = docker("pull", "--quiet", *chosen, reference)
         if done.returncode == 0 or "content digest" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr

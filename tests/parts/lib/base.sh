@@ -75,11 +75,12 @@ base_bootstrap_arguments() {
 }
 
 # The sources written into it are this machine's, so that apt works in a RUN step too.
-base_bootstrap() { # TAR
+base_bootstrap() { # TAR [ARCHITECTURE]
     local mirror argument arguments=() part=$1.part.tar
     mirror=$(apt_mirror) || return
-    mkdir -p "$BASE_ROOTFS" && rm -f "$BASE_ROOTFS"/*.tar || return
+    mkdir -p "$(dirname "$1")" && rm -f "$(dirname "$1")"/*.tar || return
     while IFS= read -r argument; do arguments+=("$argument"); done < <(base_bootstrap_arguments)
+    [ -z "${2:-}" ] || arguments=("--architectures=$2" "${arguments[@]}")
     as_root env SOURCE_DATE_EPOCH="$BASE_EPOCH" mmdebstrap "${arguments[@]}" "$part" "deb [signed-by=$DEBIAN_KEYRING] $mirror $BASE_SUITE main" &&
         as_root chown "$(id -u)" "$part" && mv "$part" "$1"
 }

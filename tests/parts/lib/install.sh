@@ -25,9 +25,20 @@ crane:crane:forky
 oras:oras:trixie
 '
 
+# For tests of images for several platforms. mmdebstrap asks arch-test whether a foreign program runs.
+PARTS_TABLE_MULTI='
+qemu-aarch64-static:qemu-user-static:-
+arch-test:arch-test:-
+'
+
+wanted_parts() {
+    printf '%s' "$PARTS_TABLE"
+    ! multi_wanted || printf '%s' "$PARTS_TABLE_MULTI"
+}
+
 missing_packages() {
     local command package suite
-    printf '%s' "$PARTS_TABLE" | while IFS=: read -r command package suite; do
+    wanted_parts | while IFS=: read -r command package suite; do
         [ -n "$command" ] || continue
         part_is_here "$command" && continue
         if [ "$suite" = - ] || [ "$suite" = "$(debian_codename)" ]; then printf '%s\n' "$package"; else printf '%s/%s\n' "$package" "$suite"; fi

@@ -9,7 +9,7 @@ session_start() {
     local started=$SECONDS
     make_places || return
     engine_use
-    install_parts && engine_start && registry_start && base_ensure || return
+    install_parts && engine_start && registry_start && base_ensure && multi_ensure || return
     say "✓ Parts are up ($((SECONDS - started)) s): engine $(engine_version) ($(sed -n 's/^PARTS_ENGINE=//p' "$ENGINE_NOTE")), registry $(registry_address), base $(base_value BASE_NAME) ($(base_value BASE_ORIGIN))"
 }
 
@@ -83,6 +83,7 @@ session_env() {
     printf 'export FLYTE_BUILD_TEST_BASE_DIGEST=%q\n' "$(base_value BASE_DIGEST)"
     printf 'export FLYTE_BUILD_TEST_BASE_PYTHON=%q\n' "$(base_value BASE_PYTHON)"
     printf 'export FLYTE_BUILD_TEST_BASE_ORIGIN=%q\n' "$(base_value BASE_ORIGIN)"
+    multi_env
     printf 'export PATH=%q:"$PATH":/usr/sbin:/sbin\n' "$PARTS_VENV/bin"
 }
 

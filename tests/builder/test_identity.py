@@ -95,8 +95,8 @@ def test_the_files_of_recipe_1_never_change() -> None:
     found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
     assert found == {
         "apt.conf": "5405a760c40b03acab1303113cc99601d2104a81559d1e95b46cdee16fb80c97",
-        "apt.sh": "8bafde8b8ac14c7a975a117568f13806d57a956fa273b24991cf0ec01f169669",
-        "env.sh": "3147d485973d8fb3008d068945fcc9955889522c854aa07e7cab0405d81679f3",
+        "apt.sh": "8d2172eddcf95fd616112db4fcf9737fa3f0a687d20e0fc9918084a7520e66e0",
+        "env.sh": "a8fb25b8de323fb3fd0055e52c311a10310958058fb20bab409e38f4974e3e2a",
         "venv.sh": "118f2690028764966ad83c10239dee6cecc6f34d171eb4496295d80d1b32225a",
     }
     assert uv_wheel(AMD64).sha256.startswith("e18a57b8")

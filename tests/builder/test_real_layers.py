@@ -13,7 +13,7 @@ from tests.builder.doubles import write
 from tests.engine import docker
 
 from flyte_build.builder.dockerfile import RECIPE_LABEL, SPEC_DIGEST_LABEL
-from flyte_build.builder.engine import BuildOptions
+from flyte_build.builder.engine import BuildOptions, StepOutput
 from flyte_build.builder.machine import find_machine
 from flyte_build.builder.spec import Copy, Requirements, SecretMount
 from flyte_build.registry.errors import BuildFailed
@@ -121,6 +121,13 @@ def test_steps_are_called_by_our_names(workshop: Workshop) -> None:
         "command: false || true",
         "pip packages: six",
     } <= titles
+
+
+def test_apt_says_what_it_installed_and_no_more(workshop: Workshop) -> None:
+    options = BuildOptions(machine=find_machine(), no_cache=True)
+    events = workshop.build(workshop.spec().with_apt("tree"), options).events
+    lines = [event.line for event in events if isinstance(event, StepOutput) and event.title.startswith("apt ")]
+    assert [line.split()[:2] for line in lines] == [["+", "tree"]]
 
 
 def test_a_secret_is_there_in_its_step_only_whoever_runs_it(workshop: Workshop) -> None:

@@ -105,6 +105,17 @@ def test_a_package_that_does_not_exist_names_the_step_and_shows_its_log(
     assert run("crane", "ls", f"{where}/trial").code != 0
 
 
+@pytest.mark.parametrize("mode", ["plain", "json", "quiet"])
+def test_the_lines_of_a_failed_step_are_shown_once(tmp_path: Path, parts: Parts, where: str, mode: str) -> None:
+    file = spec_file(tmp_path, parts, 'commands = ["echo $((40 + 2)) times; exit 3"]')
+    done = run("flyte-build", "image", file, "--registry", where, "--progress", mode)
+    assert done.code == 1
+    assert done.err.count("42 times") == 1
+    events = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
+    assert {event["image"] for event in events} == ({"trial"} if mode == "json" else set())
+    assert not [event for event in events if "internal" in event["title"] or "recipe" in event["title"]]
+
+
 def test_a_registry_that_is_down_is_one_sentence_before_anything_is_built(tmp_path: Path, parts: Parts) -> None:
     file = spec_file(tmp_path, parts, 'env = { A = "1" }')
     done = run("flyte-build", "image", file, "--registry", "127.0.0.1:9/nobody")

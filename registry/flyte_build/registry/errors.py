@@ -129,8 +129,11 @@ class EngineMissing(EngineError):
 class BuildFailed(EngineError):
     """A step of the plan failed.
 
-    `step` is the failing step as the engine names it, `log` its last lines (plain text, escapes stripped).
+    `step` is the failing step as the engine names it, `log` its last lines (plain text, escapes stripped), and `shown`
+    whether the reader has seen them already.
     """
+
+    shown = False
 
     def __init__(self, sentence: str, *, step: str = "", log: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(sentence, hint=hint)

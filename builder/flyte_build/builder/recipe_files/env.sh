@@ -2,6 +2,8 @@
 here=/run/flyte-build
 export PATH="$here/recipe/bin:$PATH"
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CONFIG=1
+# An emulated Python may take longer to start than uv's minute.
+export UV_COMPILE_BYTECODE_TIMEOUT=600
 # Hashes, because the time stamps of files change when the image is pushed, and with them what stamps would prove.
 export PYC_INVALIDATION_MODE=UNCHECKED_HASH
 # The cache belongs to root; a step of another user does without.

@@ -115,7 +115,10 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
     from flyte_build.builder.machine import find_machine
     from flyte_build.worker.secrets.gather import secret_files, wanted
 
-    with secret_files(wanted(planned.plan), asked.secrets) as secrets, progress(asked.mode) as sink:
+    with (
+        secret_files(wanted(planned.plan), asked.secrets) as secrets,
+        progress(asked.mode, image=planned.spec.name) as sink,
+    ):
         options = BuildOptions(
             output=asked.output,
             builder=asked.builder,

@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
 
 def report(error: FlyteBuildError) -> None:
     """Say on stderr what happened and what to change; for a failed build also the last lines of its step."""
-    if isinstance(error, BuildFailed) and error.log:
+    if isinstance(error, BuildFailed) and error.log and not error.shown:
         click.echo(f"\n--- last lines of «{error.step}» ---" if error.step else "\n--- last lines ---", err=True)
         for line in error.log[-_LOG_LINES:]:
             click.echo(f"  {line}", err=True)

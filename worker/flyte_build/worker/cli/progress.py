@@ -12,6 +12,7 @@ from functools import partial
 import click
 
 from flyte_build.builder.engine import BuildEvent, StepOutput, StepProgress, StepStarted, silent
+from flyte_build.registry.errors import BuildFailed
 from flyte_build.worker.drivers.lines import ending, is_noise, line_of, part_of, short
 
 MODES = ("auto", "plain", "json", "quiet")
@@ -19,21 +20,37 @@ Sink = Callable[[BuildEvent], None]
 
 
 @contextmanager
-def progress(mode: str, *, err: bool = True) -> Iterator[Sink]:
-    """A sink for build events, drawn as `mode` says until the block ends: on stderr, or on stdout (not `err`)."""
+def progress(mode: str, *, image: str = "", err: bool = True) -> Iterator[Sink]:
+    """A sink for the build events of one image, drawn as `mode` says until the block ends.
+
+    On stderr, or on stdout (not `err`). `image` is the name that each event of `json` carries.
+    """
     if mode == "quiet":
         yield silent
     elif mode == "json":
-        yield partial(_print_json, err=err)
+        with _seen():
+            yield partial(_print_json, about={"image": image} if image else {}, err=err)
     elif mode == "plain" or not (sys.stderr if err else sys.stdout).isatty():
-        yield partial(_print_plain, err=err)
+        with _seen():
+            yield partial(_print_plain, err=err)
     else:
         with _live(err=err) as sink:
             yield sink
 
 
-def _print_json(event: BuildEvent, *, err: bool) -> None:
-    click.echo(json.dumps({"event": type(event).__name__, **asdict(event)}), err=err)
+def _print_json(event: BuildEvent, *, about: dict[str, str], err: bool) -> None:
+    if not is_noise(event):
+        click.echo(json.dumps({"event": type(event).__name__, **about, **asdict(event)}), err=err)
+
+
+@contextmanager
+def _seen() -> Iterator[None]:
+    """Every line of a failed step was printed when it came: not once more with the error."""
+    try:
+        yield
+    except BuildFailed as error:
+        error.shown = bool(error.step)
+        raise
 
 
 def _print_plain(event: BuildEvent, *, err: bool) -> None:

@@ -61,16 +61,22 @@ class Service:
     state: Path
     registry: str
 
-    def program(self, folder: Path, *argv: str, timeout: float = 300) -> Done:
-        """Run a Python program of the user's in `folder`, with Flyte's configuration pointing here."""
+    def program(
+        self, folder: Path, *argv: str, timeout: float = 300, image: tuple[str, ...] = ("builder: remote",)
+    ) -> Done:
+        """Run a Python program of the user's in `folder`, with Flyte's configuration pointing here.
+
+        A first word that is a command of the environment is that; `image` are lines of that section.
+        """
         config = folder / "config.yaml"
-        lines = ["admin:", f"  endpoint: {self.url}", "  insecure: true", "image:", "  builder: remote"]
+        lines = ["admin:", f"  endpoint: {self.url}", "  insecure: true", "image:", *(f"  {line}" for line in image)]
         lines += ["task:", "  project: flytesnacks", "  domain: development"]
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         home = folder / "home"
         home.mkdir(exist_ok=True)
         env = {"FLYTECTL_CONFIG": str(config), "HOME": str(home), "PYTHONPATH": "", "COLUMNS": "200"}
-        return run("python", *argv, cwd=folder, env=env, timeout=timeout)
+        command = argv if (BIN / argv[0]).exists() else ("python", *argv)
+        return run(*command, cwd=folder, env=env, timeout=timeout)
 
     def page(self, url: str) -> str:
         """The text of a page of the endpoint's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -120,9 +121,21 @@ def test_a_dry_run_shows_the_tree_with_sizes_and_writes_nothing(cli: Cli, root: 
             "skip.log is in: it was asked for by --include *.log",
             id="in because it was asked for",
         ),
+        pytest.param(
+            ["lib/.env"],
+            "lib/.env is out: it looks like a secret (an environment file), and no bundle is made "
+            "until it is left out or named with --include",
+            id="refused as a secret",
+        ),
+        pytest.param(
+            ["lib/.env", "--include", "lib/.env"],
+            "lib/.env is in: it was asked for by --include lib/.env",
+            id="a secret that was named",
+        ),
     ],
 )
 def test_explain_says_why(cli: Cli, root: Path, arguments: list[str], says: str) -> None:
+    trees.make(root, {"lib/.env": "A=1\n"})
     assert cli("--explain", *arguments).out == says + "\n"
 
 
@@ -132,17 +145,33 @@ def test_explain_says_why(cli: Cli, root: Path, arguments: list[str], says: str)
         pytest.param([], 2, "--endpoint URL or --output FILE", id="nowhere to go"),
         pytest.param(["--no-such-flag"], 2, "No such option", id="an unknown flag"),
         pytest.param(["nowhere", "--dry-run"], 1, "no such folder", id="a folder that is not there"),
+        pytest.param(["nowhere"], 1, "no such folder", id="a folder that is not there, and no place either"),
+        pytest.param(["main.py"], 1, "--entrypoint FILE", id="a file where a folder should be"),
         pytest.param(["--explain", "nowhere"], 1, "nowhere is not in", id="a path that is not there"),
+        pytest.param(["--explain", "/etc/passwd"], 1, "/etc/passwd is not in", id="a path elsewhere"),
+        pytest.param(["--explain", "../.."], 1, "../.. is not in", id="a path above"),
+        pytest.param(["--output", "no/b.tgz"], 1, "there is no folder no", id="no folder for the archive"),
+        pytest.param(["--output", "pipe"], 1, "it is no plain file", id="a pipe (or a device) for the archive"),
         pytest.param(["--include", "!x", "--dry-run"], 1, "includes nothing", id="an include that excludes"),
         pytest.param(["--endpoint", "ftp://x"], 1, "is not an endpoint", id="an endpoint that is none"),
         pytest.param(["--output", "main.py/x"], 1, "cannot be written", id="a file that cannot be"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(cli: Cli, root: Path, arguments: list[str], code: int, says: str) -> None:
+    os.mkfifo(root / "pipe")
     said = cli(*arguments)
     assert (said.code, said.out) == (code, "")
     assert says in said.err
     assert "Traceback" not in said.err
+
+
+def test_an_include_that_matches_nothing_is_said(cli: Cli, root: Path) -> None:
+    said = cli("--dry-run", "--include", "*.nothing", "--include", "lib", "--include", "x.*", "--include", "l")
+    assert said.err == "note: --include *.nothing matches nothing\n"
+
+
+def test_a_path_may_be_a_whole_one(cli: Cli, root: Path) -> None:
+    assert cli("--explain", root / "main.py").out == f"{root}/main.py is in: nothing leaves it out\n"
 
 
 def test_a_name_reaches_the_terminal_without_its_escapes(cli: Cli, root: Path) -> None:

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +17,10 @@ from flyte_build.bundler.compressor import CAN_JOIN, Deflated, GzipWriter, defla
 from flyte_build.bundler.copies import copies, spread
 from flyte_build.bundler.limits import MIB, BundleLimits
 from flyte_build.bundler.manifest import Manifest
+from flyte_build.bundler.output import writing
 from flyte_build.bundler.refusals import too_large
 from flyte_build.bundler.tarring import END, RUN, Source, runs_of, tar_run
 from flyte_build.bundler.upload import Parcel
-from flyte_build.registry.errors import ArchiveError
 from flyte_build.registry.names import Digest
 
 # Fewer runs are not worth a copy of this process; a run of more bytes goes through in pieces.
@@ -54,21 +52,9 @@ def archive(
     naming the ten largest files; ArchiveError when the destination cannot be written. Nothing partial stays.
     """
     limit = (limits or BundleLimits()).archive_bytes
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
-    except OSError as error:
-        raise _unwritable(destination, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            sink = _Sink(file.write, manifest, limit)
-            _write(Source(manifest=manifest, root=root, homes=homes or {}), sink.write)
-        Path(name).chmod(0o644)
-        Path(name).replace(destination)
-    except OSError as error:
-        raise _unwritable(destination, error) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with writing(destination) as file:
+        sink = _Sink(file.write, manifest, limit)
+        _write(Source(manifest=manifest, root=root, homes=homes or {}), sink.write)
     parcel = Parcel(
         kind="tgz",
         digest=manifest.digest,
@@ -107,10 +93,6 @@ def _bytes_of(source: Source, run: range) -> int:
 def _packed(source: Source, run: range) -> bytes:
     made = deflate(b"".join(tar_run(source, run)))
     return _FACTS.pack(made.size, made.crc) + made.data
-
-
-def _unwritable(destination: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(f"the archive {destination} cannot be written: {error.strerror}", hint="choose another place")
 
 
 class _Sink:

@@ -63,6 +63,13 @@ class Finds:
         for group in self.groups:
             yield from group
 
+    @property
+    def paths(self) -> Iterator[str]:
+        """Every file and every link."""
+        for group in self.groups:
+            yield from (group.prefix + name for name in group.names)
+        yield from (link.path for link in self.links)
+
     def __len__(self) -> int:
         return sum(len(group.names) for group in self.groups)
 

@@ -118,6 +118,12 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def head_of(base: str, path: str) -> bytes:
+    """The first `HEAD_BYTES` of the file `base + path`. Raises InvalidTree."""
+    with opened(base, path) as (descriptor, _):
+        return os.read(descriptor, HEAD_BYTES)
+
+
 def read_whole(base: str, path: str, size: int) -> bytes:
     """The first `size` bytes of the file `base + path` and one more, if it has them. Raises InvalidTree."""
     try:

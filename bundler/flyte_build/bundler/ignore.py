@@ -32,6 +32,7 @@ class By(enum.Enum):
     FLYTEIGNORE = "flyteignore"
     GIT = "git"
     IMPORT = "import"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

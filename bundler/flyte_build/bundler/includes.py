@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from flyte_build.bundler.gitignore import Pattern, PatternFile, parse_line
 from flyte_build.registry.errors import InvalidInput
+
+_SLASH = re.compile(b"/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +46,27 @@ class Includes:
         parts = [part.encode(errors="surrogateescape") for part in folder.split("/")]
         return any(_leads(way, parts) for way in self._ways if not (junk and None in way))
 
+    def idle(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Those globs that match none of `paths` (files, relative to the root) and no folder above one."""
+        if not self.globs:
+            return ()
+        files = [path.encode(errors="surrogateescape") for path in paths]
+        folders = {path[: slash.start()] for path in files for slash in _SLASH.finditer(path)}
+        found = [(path, False) for path in files] + [(path, True) for path in folders]
+        return tuple(
+            glob
+            for glob, pattern in zip(self.globs, self.file.patterns, strict=True)
+            if not _matches(PatternFile(source="", patterns=(pattern,)), found)
+        )
+
     def name_exactly(self, path: str) -> bool:
         """Whether a pattern without wildcards names this path, as likely secrets ask for."""
         name = path[path.rfind("/") + 1 :]
         return any(glob.removeprefix("/") in (path, name) for glob in self.globs if not set(glob) & set("*?[\\"))
+
+
+def _matches(file: PatternFile, paths: Iterable[tuple[bytes, bool]]) -> bool:
+    return any(file.decide(path, folder=folder) for path, folder in paths)
 
 
 def _way(glob: str) -> tuple[Pattern | None, ...]:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import struct
 import sys
-import tempfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flyte_build.bundler.inflate import Inflater
 from flyte_build.bundler.limits import MIB, BundleLimits, ExtractLimits
+from flyte_build.bundler.output import writing
 from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import ArchiveError, InvalidInput
 from flyte_build.registry.names import Digest
@@ -84,18 +83,8 @@ def write_pickle(pickled: bytes, facts: PickleFacts, destination: Path, limits: 
             f"{facts.object} pickles to {len(data) / MIB:.1f} MiB, more than the {limit / MIB:.0f} MiB of a bundle",
             hint="load large data inside the task instead of holding it in a variable",
         )
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(name).chmod(0o644)
-            Path(name).replace(destination)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise ArchiveError(f"the archive {destination} cannot be written: {error.strerror}") from error
+    with writing(destination) as file:
+        file.write(data)
     return Parcel(
         kind="pkl",
         digest=facts.digest,

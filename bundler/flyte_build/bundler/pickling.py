@@ -79,7 +79,8 @@ def _load(name: str) -> object:
         raise InvalidInput(f"{module} cannot be imported: {type(error).__name__}: {plain(str(error), 200)}") from error
     for attribute in attributes.split("."):
         if not hasattr(value, attribute):
-            raise InvalidInput(f"{module} has no {attribute!r} on the way to {attributes!r}")
+            way = f" on the way to {attributes!r}" if attribute != attributes else ""
+            raise InvalidInput(f"{module} has no {attribute!r}{way}")
         value = getattr(value, attribute)
     return value
 

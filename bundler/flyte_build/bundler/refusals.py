@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from flyte_build.bundler.limits import MIB
 from flyte_build.registry.errors import InvalidTree
+
+
+def size_of(count: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
 
 LEAVE_OUT = "leave it out by a line in .flyteignore"
 
@@ -21,7 +31,7 @@ def refuse_secrets(found: Sequence[str]) -> InvalidTree:
 
 def too_large(sentence: str, largest: Iterable[tuple[str, int]]) -> InvalidTree:
     """The error for a tree or archive over its limit, with its `largest` files (path, bytes)."""
-    named = ", ".join(f"{path} ({size / MIB:.1f} MiB)" for path, size in largest)
+    named = ", ".join(f"{path} ({size_of(size)})" for path, size in largest)
     return InvalidTree(f"{sentence}; the largest are {named}", hint="leave them out by lines in .flyteignore")
 
 

@@ -24,6 +24,7 @@ from flyte_build.bundler.refusals import LEAVE_OUT
 from flyte_build.bundler.root import checked_root
 from flyte_build.registry.errors import InvalidTree
 
+_RELATIVE = "give a path relative to the folder"
 _Pending = tuple[str, Level, Verdict]
 # More entries are worth a copy of this process.
 _MANY = 4000
@@ -105,17 +106,26 @@ def _visit(found: Walk, pending: list[_Pending]) -> int:
     return len(entries)
 
 
+def name_in(root: Path, path: str) -> str:
+    """`path` as a name relative to `root`, which may be given as a whole path too. Raises InvalidTree outside."""
+    whole = Path(os.path.normpath(root.absolute() / path))
+    for top in (root.absolute(), root.resolve()):
+        if whole.is_relative_to(top):
+            return whole.relative_to(top).as_posix()
+    raise InvalidTree(f"{path} is not in {root}", hint=_RELATIVE)
+
+
 def decide(folder: Folder, path: str) -> Verdict:
-    """Why `path` (relative to the root) is in or out. Raises InvalidTree when it is not there."""
+    """Why `path` (a name relative to the root) is in or out. Raises InvalidTree when it is not there."""
     found = _start(folder)
-    parts = os.path.normpath(path).split("/")
+    parts = path.split("/")
     verdict, level = KEPT, enter(found.root, "", found.outer, names_in(found.root, ""))
     for depth in range(1, len(parts) + 1):
         name = "/".join(parts[:depth])
         try:
             mode = os.lstat(found.root / name).st_mode
         except OSError as error:
-            raise InvalidTree(f"{path} is not in {folder.root}", hint="give a path relative to the folder") from error
+            raise InvalidTree(f"{path} is not in {folder.root}", hint=_RELATIVE) from error
         verdict = found.rules.judge(name, level, verdict, folder=stat.S_ISDIR(mode))
         if stat.S_ISDIR(mode):
             level = enter(found.root, name, level, names_in(found.root, name))

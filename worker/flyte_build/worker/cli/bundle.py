@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyte_build.bundler.root import checked_root
 from flyte_build.bundler.tree import Listing, explain, list_tree
 from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import InvalidInput
@@ -54,12 +55,12 @@ def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **fl
     The bundle is named by its content: the same tree is uploaded once. With --output alone the archive is written to
     a file and its path printed.
     """
+    checked_root(folder)
     asked = _resolved(read_flags(folder, flags))
     if path is not None:
         show_verdict(path, explain(asked.tree, path), as_json=as_json)
         return
-    if not (dry_run or asked.endpoint or asked.store or asked.output):
-        raise click.UsageError("say where the bundle goes: --endpoint URL or --output FILE (or --dry-run)")
+    _check_place(asked, dry_run=dry_run)
     if asked.pickle:
         if dry_run:
             raise click.UsageError("--pickle has no --dry-run: what is in a pickle is known when it is made")
@@ -72,6 +73,15 @@ def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **fl
     else:
         remembered = Parcel.of_facts(asked.memory.of_archive(listing.digest))
         _finish(asked, remembered, lambda at: _packed(asked, listing, at), as_json=as_json)
+
+
+def _check_place(asked: Asked, *, dry_run: bool) -> None:
+    """Whether it is said where the bundle goes, before anything is read."""
+    if not (dry_run or asked.endpoint or asked.store or asked.output):
+        raise click.UsageError("say where the bundle goes: --endpoint URL or --output FILE (or --dry-run)")
+    if asked.output and not asked.output.parent.is_dir():
+        said = f"{asked.output} cannot be written: there is no folder {asked.output.parent}"
+        raise InvalidInput(said, hint="make the folder first")
 
 
 def _say(notes: tuple[str, ...]) -> None:

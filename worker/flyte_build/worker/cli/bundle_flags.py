@@ -40,7 +40,9 @@ def read_flags(folder: Path, flags: dict[str, object]) -> Asked:
     if sum(1 for flag in ("everything", "entrypoint", "pickle") if flags[flag]) > 1:
         raise click.UsageError("--all, --entrypoint and --pickle exclude each other")
     size, store = flags["max_size"], _text(flags, "store")
-    limits = BundleLimits(archive_bytes=size * MIB) if isinstance(size, int) else BundleLimits()
+    limits = BundleLimits()
+    if isinstance(size, int):
+        limits = BundleLimits(archive_bytes=size * MIB, tree_bytes=max(limits.tree_bytes, size * MIB))
     tree = SourceTree(
         root=folder,
         also=tuple(one for one in _many(flags, "roots") if isinstance(one, Path)),

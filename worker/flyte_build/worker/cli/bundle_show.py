@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyte_build.bundler.refusals import size_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -109,16 +111,6 @@ def transfer(total: int, verb: str = "uploading") -> Iterator[Callable[[int], No
     finally:
         if drawn:
             click.echo("\r\x1b[K", nl=False, err=True)
-
-
-def size_of(count: int) -> str:
-    """Bytes as a person reads them."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
 
 
 def shown(text: str) -> str:

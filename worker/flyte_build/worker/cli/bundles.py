@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyte_build.bundler.refusals import size_of
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
-from flyte_build.worker.cli.bundle_show import shown, size_of, transfer
+from flyte_build.worker.cli.bundle_show import shown, transfer
 
 if TYPE_CHECKING:
     from flyte_build.worker.database.engine import Database
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 _STATE = click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".flyte-build"),
-    show_default=True,
-    help="The folder that the service keeps everything in.",
+    help="The folder that the service keeps everything in; by default where `flyte-build serve` does.",
 )
 _STORE = click.option("--store", "url", metavar="URL", help="Where the service keeps uploads, if not in --state.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -55,7 +54,7 @@ def fetch(uri: str, folder: Path) -> None:
 @_STATE
 @_STORE
 @_JSON
-def list_(state: Path, url: str | None, as_json: bool) -> None:
+def list_(state: Path | None, url: str | None, as_json: bool) -> None:
     """Every upload: its size, how long nobody wanted it, and whether something refers to it."""
     from flyte_build.worker.retention import prune
 
@@ -70,7 +69,7 @@ def list_(state: Path, url: str | None, as_json: bool) -> None:
 @click.option("--older-than", "hours", type=float, default=24, show_default=True, help="Hours; never less than 24.")
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 @_JSON
-def prune_(state: Path, url: str | None, hours: float, dry_run: bool, as_json: bool) -> None:
+def prune_(state: Path | None, url: str | None, hours: float, dry_run: bool, as_json: bool) -> None:
     """Remove uploads that no task, run or build refers to, and that nobody wanted for a day."""
     from flyte_build.worker.retention import prune
 
@@ -85,12 +84,14 @@ def prune_(state: Path, url: str | None, hours: float, dry_run: bool, as_json: b
 
 
 @contextmanager
-def _service(state: Path, url: str | None) -> Iterator[tuple[Store, Database]]:
+def _service(given: Path | None, url: str | None) -> Iterator[tuple[Store, Database]]:
     """The store and the database of a service, without starting it."""
+    from flyte_build.worker.cli.serve import default_state
     from flyte_build.worker.database.engine import Database
     from flyte_build.worker.stores.choose import remote_store
     from flyte_build.worker.stores.local import LocalStore
 
+    state = given or default_state()
     file = state / "flyte-build.db"
     if not file.is_file():
         raise InvalidInput(f"{state} holds no service's state", hint="give the --state that flyte-build serve has")

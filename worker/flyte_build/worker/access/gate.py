@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from flyte_build.registry.errors import ServiceDenied, ServiceStranger
+from flyte_build.worker.access.policy import Policies
 from flyte_build.worker.access.rules_file import read
 from flyte_build.worker.access.tokens import Tokens
 from flyte_build.worker.access.values import ANYONE, Caller, Identity
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from flyte_build.worker.access.policy import ProjectRule
     from flyte_build.worker.access.rules import Login
 
 
@@ -23,11 +23,6 @@ class Gate(Protocol):
     @property
     def guarded(self) -> bool:
         """Whether anybody is asked who they are."""
-        ...
-
-    @property
-    def projects(self) -> tuple[ProjectRule, ...]:
-        """What is said of projects."""
         ...
 
     @property
@@ -52,7 +47,6 @@ class Open:
     """Everybody: for an endpoint that only this machine reaches."""
 
     guarded = False
-    projects: tuple[ProjectRule, ...] = ()
     login: Login | None = None
 
     def identify(self, token: str | None) -> None:
@@ -80,11 +74,6 @@ class Guarding:
         self._seen = _version(file)
         self._rules = read(file)
         self._tokens = Tokens(self._rules)
-
-    @property
-    def projects(self) -> tuple[ProjectRule, ...]:
-        """As `Gate.projects`."""
-        return self._rules.projects
 
     @property
     def login(self) -> Login | None:
@@ -134,3 +123,9 @@ def _version(file: Path) -> tuple[int, int, int]:
 def gate_of(file: Path | None) -> Gate:
     """The gate of a service whose rules are in `file`; without one, everybody may."""
     return Open() if file is None else Guarding(file)
+
+
+def policies_of(registry: str, file: Path | None) -> Policies:
+    """What projects may by the rules in `file`, in a service whose registry this is; everything without one."""
+    rules = () if file is None else read(file).projects
+    return Policies(registry=registry, rules=rules, guarded=file is not None)

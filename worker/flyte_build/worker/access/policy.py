@@ -79,6 +79,15 @@ class Policy:
                 hint=f"bases come from {_list(self.bases)}; whoever runs the service can add to `bases`",
             )
 
+    def check_context(self, size: int) -> None:
+        """ServiceDenied for a context of more bytes than the project may send."""
+        most = self.limits.context_bytes
+        if most and size > most:
+            raise ServiceDenied(
+                f"the files of the image are {size} bytes, and this project may send {most}",
+                hint="leave out what the image does not need with a .dockerignore file",
+            )
+
     def _named(self, repository: Repository, shared: Place) -> bool:
         """Whether an entry of the list means this part of the shared place, and not only the registry around it."""
         below = (place for place in self.bases or () if str(place).startswith(f"{shared}/"))

@@ -14,14 +14,15 @@ from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.names import Repository
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.service_flags import (
+    FILE,
+    access_option,
     broker_option,
     database_option,
     lease_option,
     queue_timeout_option,
+    secrets_option,
     store_option,
 )
-
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 
 
 @click.command()
@@ -43,9 +44,10 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 @queue_timeout_option
 @lease_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
-@click.option("--access", type=_FILE, help="Rules (TOML) of who may use which projects, by which tokens.")
-@click.option("--tls-cert", type=_FILE, help="Answer https with this certificate chain (PEM).")
-@click.option("--tls-key", type=_FILE, help="The key of --tls-cert.")
+@secrets_option
+@access_option
+@click.option("--tls-cert", type=FILE, help="Answer https with this certificate chain (PEM).")
+@click.option("--tls-key", type=FILE, help="The key of --tls-cert.")
 @click.option("--builder", help="A Docker Buildx builder by name.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option("--no-worker", is_flag=True, help="Answer only; `flyte-build worker` takes the builds.")
@@ -61,6 +63,7 @@ def serve(
     queue_timeout: float,
     lease: float,
     public_url: str | None,
+    secrets: Path | None,
     access: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -80,7 +83,9 @@ def serve(
             " or set FLYTE_BUILD_REGISTRY"
         )
     from flyte_build.builder.spec import DEFAULT_PLATFORMS
+    from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
+    from flyte_build.worker.secrets.projects import ProjectSecrets
     from flyte_build.worker.serve import ServeSettings
     from flyte_build.worker.serve import serve as run
 
@@ -88,7 +93,13 @@ def serve(
     if not no_worker:
         threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
     wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms or DEFAULT_PLATFORMS
-    building = ServiceBuilding(registry=target, builder=builder or found.builder, platforms=wanted)
+    building = ServiceBuilding(
+        registry=target,
+        builder=builder or found.builder,
+        platforms=wanted,
+        policies=policies_of(target, access),
+        secrets=ProjectSecrets(root=secrets),
+    )
     run(
         ServeSettings(
             host=host,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, readable=True)
 store_option = click.option(
     "--store", metavar="URL", help="Keep uploads in a directory, s3://…, gs://… or az://…, not in --state."
 )
@@ -35,4 +39,16 @@ lease_option = click.option(
     show_default=True,
     metavar="SECONDS",
     help="How long a worker may be silent until its builds are another's; the same for every process.",
+)
+access_option = click.option(
+    "--access",
+    type=FILE,
+    envvar="FLYTE_BUILD_ACCESS",
+    help="Rules (TOML) of who may use which projects, and what these may; the same for every process.",
+)
+secrets_option = click.option(
+    "--secrets",
+    type=_FOLDER,
+    envvar="FLYTE_BUILD_SECRETS",
+    help="Build secrets of projects: <project>/<group>/<key> below this folder, like mounted Kubernetes Secrets.",
 )

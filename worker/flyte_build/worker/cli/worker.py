@@ -12,10 +12,12 @@ from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.serve import default_state, place_of, warn_early
 from flyte_build.worker.cli.service_flags import (
+    access_option,
     broker_option,
     database_option,
     lease_option,
     queue_timeout_option,
+    secrets_option,
     store_option,
 )
 
@@ -31,6 +33,8 @@ from flyte_build.worker.cli.service_flags import (
 @store_option
 @database_option
 @broker_option
+@secrets_option
+@access_option
 @click.option("--builder", help="A Docker Buildx builder by name, also a remote one.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option("--platform", "platforms", multiple=True, help="Take builds for this only (repeatable); all by default.")
@@ -58,6 +62,8 @@ def worker(
     store: str | None,
     database: str,
     broker: str,
+    secrets: Path | None,
+    access: Path | None,
     builder: str | None,
     concurrency: int,
     platforms: tuple[str, ...],
@@ -79,8 +85,10 @@ def worker(
             "a worker needs the database of its endpoint",
             hint="give --database, or set FLYTE_BUILD_DATABASE; `flyte-build serve` alone has a worker inside",
         )
+    from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
     from flyte_build.worker.pod import PodSettings, work
+    from flyte_build.worker.secrets.projects import ProjectSecrets
 
     place = place_of(target)
     threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
@@ -97,5 +105,11 @@ def worker(
             drain=drain,
             queue_timeout=queue_timeout,
         ),
-        ServiceBuilding(registry=target, builder=builder or found.builder, timeout=build_timeout),
+        ServiceBuilding(
+            registry=target,
+            builder=builder or found.builder,
+            timeout=build_timeout,
+            policies=policies_of(target, access),
+            secrets=ProjectSecrets(root=secrets),
+        ),
     )

@@ -16,7 +16,8 @@ from flyte_build.registry.ecr import NewRepository, ensure_repository
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
-from flyte_build.worker.drivers.record import Ready, Record, Recording, attach_record
+from flyte_build.worker.drivers.record import Discreet, Ready, Record, Recording, attach_record
+from flyte_build.worker.secrets.redaction import Redactor
 
 Status = Literal["built", "exists", "missing", "planned"]
 
@@ -89,14 +90,15 @@ def build(
 ) -> Outcome:
     """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach plan and log."""
     target = planned.target
-    recording = Recording(options.progress, options.secrets.values())
+    redact = Redactor.of_files(options.secrets.values())
+    recording = Recording(options.progress, redact)
     options = replace(options, credentials=credentials_of(planned, registry), progress=recording)
     pushes = options.output == "push"
     if wishes.create is not None and pushes:
         ensure_repository(target.repository, wishes.create)
     before = [_named_now(registry, name) for name in target.names()[1:]] if pushes else []
     attaches = wishes.attach and pushes
-    wrapped: Engine = Preflighted(Ready(engine) if attaches else engine, registry)
+    wrapped: Engine = Preflighted(Discreet(Ready(engine) if attaches else engine, redact), registry)
     if not force and pushes:
         wrapped = Once(wrapped, registry)
     built = wrapped.build(planned.plan, planned.resolved.context, target, options)

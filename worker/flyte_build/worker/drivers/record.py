@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,46 +12,68 @@ from typing import TYPE_CHECKING
 
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.context import Context
-from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, Engine
+from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, Engine, StepEnded, StepOutput
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import FlyteBuildError
+from flyte_build.registry.errors import BuildFailed, FlyteBuildError
 from flyte_build.registry.names import ImageReference, Target
 from flyte_build.worker.drivers.lines import line_of
+from flyte_build.worker.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from flyte_build.registry.artifacts import Artifact
 
 _LOG_LIMIT = 4 * 1024 * 1024
-_SECRET_LIMIT = 64 * 1024
-# A shorter value is too likely to be an ordinary word of the log.
-_LEAST_SECRET = 6
-_HIDDEN = "***"
 
 
 class Recording:
-    """A sink for build events that passes them on, and keeps their lines without what secrets hold."""
+    """A sink for build events that passes them on and keeps their lines, both without what secrets hold."""
 
-    def __init__(self, inner: Callable[[BuildEvent], None], secrets: Iterable[Path]) -> None:
+    def __init__(self, inner: Callable[[BuildEvent], None], redact: Redactor) -> None:
         self._inner = inner
-        self._secrets = sorted({value for file in secrets for value in _values(file)}, key=len, reverse=True)
+        self._redact = redact
         self._lines: list[str] = []
         self._left = _LOG_LIMIT
 
     def __call__(self, event: BuildEvent) -> None:
+        event = self._discreet(event)
         self._inner(event)
         line = line_of(event)
         if line is None or self._left <= 0:
             return
-        for value in self._secrets:
-            line = line.replace(value, _HIDDEN)
         self._left -= len(line) + 1
         self._lines.append(line if self._left > 0 else "… the log is longer than is kept")
+
+    def _discreet(self, event: BuildEvent) -> BuildEvent:
+        title = self._redact(event.title)
+        if isinstance(event, StepOutput):
+            return replace(event, title=title, line=self._redact(event.line))
+        if isinstance(event, StepEnded):
+            return replace(event, title=title, error=self._redact(event.error))
+        return replace(event, title=title)
 
     @property
     def text(self) -> str:
         """The lines so far."""
         return "".join(f"{line}\n" for line in self._lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Discreet:
+    """Takes what secrets hold out of an engine's errors too: they are shown, logged and kept."""
+
+    engine: Engine
+    redact: Redactor
+
+    def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
+        """As `Engine.build`."""
+        try:
+            return self.engine.build(plan, context, target, options)
+        except BuildFailed as error:
+            log = self.redact("\n".join(error.log)).split("\n") if error.log else ()
+            step, sentence = self.redact(error.step), self.redact(error.sentence)
+            # Without its cause: that would carry the text on.
+            raise BuildFailed(sentence, step=step, log=tuple(log), hint=self.redact(error.hint)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +139,3 @@ def _artifacts(record: Record, folder: Path) -> list[Artifact]:
         file = ArtifactFile(path=path, title=title, media_type=kind)
         made.append(Artifact(artifact_type=kind, files=(file,), annotations=said))
     return made
-
-
-def _values(file: Path) -> set[str]:
-    """What a secret may look like in a log: the whole, and each of its lines."""
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(_SECRET_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return set()
-    return {part for part in (text.strip(), *map(str.strip, text.splitlines())) if len(part) >= _LEAST_SECRET}

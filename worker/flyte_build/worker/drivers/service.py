@@ -16,20 +16,26 @@ from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
 from flyte_build.bundler.receive import extract
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.names import ImageName
+from flyte_build.worker.access.policy import Policies, Policy
+from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.secrets.gather import wanted
+from flyte_build.worker.secrets.projects import ProjectSecrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceBuilding:
     """`ImageBuilding` by the buildx engine.
 
-    `registry` takes images whose target names none. `platforms` are built where the request names none, which the
-    SDK never does. `builder` is a Buildx builder's name.
+    `registry` takes images whose target names none, if `policies` do not say otherwise. `platforms` are built where the
+    request names none, which the SDK never does. `builder` is a Buildx builder's name.
     """
 
     registry: str
+    policies: Policies | None = None
+    secrets: ProjectSecrets = ProjectSecrets()
     platforms: tuple[Platform, ...] = DEFAULT_PLATFORMS
     builder: str | None = None
     timeout: float = 3600.0
@@ -37,11 +43,13 @@ class ServiceBuilding:
     def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         """As `ImageBuilding`."""
         started = time.monotonic()
-
+        policy = (self.policies or Policies(registry=self.registry)).of(request.project, request.domain)
         client = RegistryClient()
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
-            spec = self._spec(request, Path(folder) / "context")
+            spec = self._spec(request, policy, Path(folder) / "context")
             planned = driver.prepare(spec, Path(folder) / "context", client)
+            for image in planned.resolved.context.images.values():
+                policy.check_base(image.repository)
             request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
             log(f"base {planned.resolved.base} for {', '.join(map(str, planned.plan.platforms))}")
@@ -49,7 +57,8 @@ class ServiceBuilding:
                 builder=self.builder,
                 machine=find_machine(),
                 cache=f"{request.project}-",
-                timeout=min(request.timeout or self.timeout, self.timeout),
+                timeout=min(request.timeout or self.timeout, self.timeout, policy.limits.build_seconds or self.timeout),
+                secrets=self.secrets.files(request.project, wanted(planned.plan)),
                 progress=log.step,
                 cancelled=cancelled,
             )
@@ -64,20 +73,16 @@ class ServiceBuilding:
             seconds=time.monotonic() - started,
         )
 
-    def _spec(self, request: BuildRequest, context: Path) -> ImageSpec:
-        if request.context is not None:
-            extract(request.context, context)
-        else:
+    def _spec(self, request: BuildRequest, policy: Policy, context: Path) -> ImageSpec:
+        """What is asked, once it is known to be allowed: to resolve a base is to ask its registry with our rights."""
+        repository = repository_of(request.target, policy)
+        if request.context is None:
             context.mkdir()
-        registry, name = self._place(request.target)
+        else:
+            policy.check_context(request.context.stat().st_size)
+            extract(request.context, context)
         platforms = tuple(Platform.parse(text) for text in request.platforms) or self.platforms
-        spec = wire.parse(request.spec, name=name, context=context, platforms=platforms)
-        return replace(spec, registry=registry)
-
-    def _place(self, target: str) -> tuple[str, str]:
-        """Registry and name of what the SDK asked for; its tag is not ours to trust, the plan has its own."""
-        name, _, tag = target.rpartition(":")
-        if not name or "/" in tag:
-            raise InvalidInput(f"{target!r} is not a target", hint="it is <name>:<tag> or <registry>/<name>:<tag>")
-        registry, _, last = name.rpartition("/")
-        return registry or self.registry, last
+        spec = wire.parse(request.spec, name=repository.name, context=context, platforms=platforms)
+        if spec.base is not None:
+            policy.check_base(ImageName.parse(spec.base).repository)
+        return replace(spec, registry=str(repository).removesuffix(f"/{repository.name}"))

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flyte_build.worker.access.gate import gate_of
-from flyte_build.worker.access.policy import Policies
+from flyte_build.worker.access.gate import gate_of, policies_of
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
 from flyte_build.worker.builds.upkeep import Upkeep
@@ -98,7 +97,7 @@ class Service:
             logs=logs,
             clock=time.time,
             gate=gate,
-            policies=Policies(registry=place.registry, rules=gate.projects, guarded=gate.guarded),
+            policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
         )
         self._echo = Echo(self._database, bell, self._upkeep)

@@ -15,6 +15,7 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from google.protobuf.message import DecodeError
 
 from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.task import build_inputs, build_task_spec, is_build_task
 from flyte_build.worker.builds.values import NewBuild
 from flyte_build.worker.endpoint.failures import not_found, unimplemented
@@ -81,6 +82,8 @@ class Creation:
 
     def _build(self, request: CreateRunRequest, new: NewAction, inputs: Inputs) -> Action:
         asked = build_inputs(inputs)
+        # Refused now, to the caller; the worker looks again, because it is who pushes.
+        repository_of(asked["target_image"], self.parts.policies.of(new.name.project, new.name.domain))
         spec = key_of_native(asked["spec"], new.name.project, new.name.domain)
         context = key_of_native(asked["context"], new.name.project, new.name.domain) if asked["context"] else None
         action, build = self.parts.builds.submit(

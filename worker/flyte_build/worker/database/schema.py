@@ -5,7 +5,9 @@ No signed URL and no value of a secret is ever stored here; protobuf messages ar
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from typing import ClassVar
+
+from sqlalchemy import Double, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _ACTIVE = text("state IN ('queued', 'running') AND NOT cancel_requested")
@@ -14,6 +16,9 @@ _RUNNING = text("state = 'running' AND image_key <> '' AND parent_id IS NULL")
 
 class Base(DeclarativeBase):
     """Every table of the service."""
+
+    # SQLAlchemy 2.0 and 2.1 differ in what a float is.
+    type_annotation_map: ClassVar[dict[type, object]] = {float: Double()}
 
 
 class TaskRow(Base):

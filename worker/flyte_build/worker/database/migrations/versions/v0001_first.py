@@ -24,7 +24,7 @@ def _tasks() -> None:
         sa.Column("id", sa.Integer(), primary_key=True),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("project", "domain", "name", "version")),
         sa.Column("spec", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
         sa.UniqueConstraint("project", "domain", "name", "version"),
     )
 
@@ -39,11 +39,11 @@ def _builds() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("owner", sa.String(), nullable=False),
-        sa.Column("lease_until", sa.Float(), nullable=False),
+        sa.Column("lease_until", sa.Double(), nullable=False),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("started_at", sa.Float()),
-        sa.Column("ended_at", sa.Float()),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("started_at", sa.Double()),
+        sa.Column("ended_at", sa.Double()),
         sa.Column("log_bytes", sa.Integer(), nullable=False),
         *(
             sa.Column(name, sa.String(), nullable=False)
@@ -73,9 +73,9 @@ def _actions() -> None:
         sa.Column("run_spec", sa.LargeBinary(), nullable=False),
         sa.Column("inputs_object", sa.String(), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("started_at", sa.Float()),
-        sa.Column("ended_at", sa.Float()),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("started_at", sa.Double()),
+        sa.Column("ended_at", sa.Double()),
         *(
             sa.Column(name, sa.String(), nullable=False)
             for name in ("abort_reason", "error_code", "error_kind", "error")
@@ -91,6 +91,6 @@ def _actions() -> None:
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("action_id", sa.Integer(), sa.ForeignKey("actions.id"), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
     )
     op.create_index("ix_transitions_action_id", "transitions", ["action_id"])

@@ -16,7 +16,7 @@ def upgrade() -> None:
     for name in ("failure", "trace", "form", "platforms", "image_key"):
         op.add_column("builds", sa.Column(name, sa.String(), nullable=False, server_default=""))
     for name in ("timeout", "not_before"):
-        op.add_column("builds", sa.Column(name, sa.Float(), nullable=False, server_default="0"))
+        op.add_column("builds", sa.Column(name, sa.Double(), nullable=False, server_default="0"))
     op.add_column("builds", sa.Column("parts", sa.Integer(), nullable=False, server_default="0"))
     op.execute("UPDATE builds SET form = 'spec'")
     for name in ("parent_id", "joined_id"):
@@ -43,8 +43,8 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(), primary_key=True),
         sa.Column("platforms", sa.String(), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.Float(), nullable=False),
-        sa.Column("seen_at", sa.Float(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
     )
     op.execute("ALTER TABLE builds DROP COLUMN log_bytes")
     op.execute("DROP TABLE IF EXISTS schema_version")

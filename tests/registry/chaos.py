@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
+from tests.registry.native import NativeReferrers
+
 from flyte_build.registry.names import Registry
 
 Kind = Literal["answer", "reset", "lost", "cut", "flipped", "hang", "shorter", "no-mount"]
@@ -58,6 +60,7 @@ class Chaos:
     port: int = 0
     faults: list[Fault] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    native: NativeReferrers | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -90,7 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reset()
         if fault is not None and kind == "answer":
             return self._write(fault.status, list(fault.headers), fault.body, len(fault.body))
+        if chaos.native and (page := chaos.native.page(self.path)):
+            return self._write(200, page[0], page[1], len(page[1]))
         status, headers, content = self._forward(body, fault)
+        if chaos.native and self.command == "PUT" and status == 201:
+            headers += chaos.native.stored(self.path, self.headers.get("content-type", ""), body)
         if kind == "lost":
             return self._reset()
         if kind == "flipped":

@@ -114,29 +114,36 @@ def htpasswd(root: Path) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Issuer:
-    """Signs JWTs that docker-registry believes (RFC 7519; RS256), for USER anything, for others pulling `public/…`."""
+    """Signs JWTs that docker-registry believes (RFC 7519; RS256), for USER anything, for others pulling `public/…`.
+
+    `life` is in seconds, to the second: the minute that docker-registry believes a token longer is taken off.
+    """
 
     root: Path
+    life: int = 300
 
     @classmethod
-    def make(cls, root: Path) -> Issuer:
+    def make(cls, root: Path, life: int = 300) -> Issuer:
         request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=issuer"]
         files = ["-keyout", str(root / "issuer.key"), "-out", str(root / "issuer.pem")]
         subprocess.run([*request, *files], check=True, capture_output=True, timeout=60)
-        return cls(root)
+        return cls(root, life)
 
     def section(self, realm: str) -> dict[str, object]:
         bundle = str(self.root / "issuer.pem")
         return {"token": {"realm": realm, "service": "reg.test", "issuer": "test", "rootcertbundle": bundle}}
 
     def answer(self, seen: Seen) -> Says:
-        query = parse_qs(urlsplit(seen.path).query)
+        query = parse_qs(urlsplit(seen.path).query) | parse_qs(seen.body.decode())
         known = seen.headers.get("authorization")
+        if query.get("grant_type") == ["password"]:
+            pair = f"{query['username'][0]}:{query['password'][0]}"
+            known = f"Basic {base64.b64encode(pair.encode()).decode()}"
         if known not in (None, BASIC):
             return Says(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"incorrect password"}]}')
-        granted = [self._granted(scope, known=known is not None) for scope in query.get("scope", [])]
-        token = self._sign(granted)
-        return Says(200, json.dumps({"token": token, "expires_in": 300}).encode())
+        scopes = " ".join(query.get("scope", [])).split()
+        token = self._sign([self._granted(scope, known=known is not None) for scope in scopes])
+        return Says(200, json.dumps({"token": token, "access_token": token, "expires_in": self.life}).encode())
 
     def _granted(self, scope: str, *, known: bool) -> dict[str, object]:
         kind, _, rest = scope.partition(":")
@@ -147,7 +154,7 @@ class Issuer:
     def _sign(self, access: Sequence[object]) -> str:
         certificate = (self.root / "issuer.pem").read_text().split("-----")[2].replace("\n", "")
         now = int(time.time())
-        times = {"exp": now + 300, "nbf": now - 10, "iat": now}
+        times = {"exp": now + self.life - 60, "nbf": now - 10, "iat": now}
         claims = {"iss": "test", "sub": USER, "aud": "reg.test", "jti": str(time.time_ns()), "access": access, **times}
         header = {"alg": "RS256", "typ": "JWT", "x5c": [certificate]}
         signed = ".".join(_b64(json.dumps(part).encode()) for part in (header, claims))

@@ -26,12 +26,10 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """What the group's own help says of a command; only `resolve_command` loads one."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"flyte_build.worker.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - for mypy; the table above is ours
-        return command
+        return click.Command(cmd_name, short_help=_COMMANDS[cmd_name], help=_COMMANDS[cmd_name])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -43,7 +41,16 @@ class _Commands(click.Group):
             near = difflib.get_close_matches(name, _COMMANDS, n=1)
             suggestion = f"; did you mean {near[0]!r}?" if near else f"; commands: {', '.join(_COMMANDS)}"
             raise click.UsageError(f"there is no command {name!r}{suggestion}", ctx)
+        if name in _COMMANDS:
+            return name, load(name), args[1:]
         return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> click.Command:
+    """The command of this name, with its flags."""
+    command = getattr(importlib.import_module(f"flyte_build.worker.cli.{name}"), name)
+    assert isinstance(command, click.Command)  # noqa: S101 - for mypy; the table above is ours
+    return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,8 +20,9 @@ _LOG_LINES = 20
 
 def main() -> NoReturn:
     """The console script. Shows no traceback for an error of ours or the user's (FLYTE_BUILD_DEBUG does)."""
-    if {"-h", "--help"} & set(sys.argv) or len(sys.argv) == 1:
-        # Rich help costs 0.1 s that an existence check should not pay, and must come before click's classes are used.
+    if {"-h", "--help"} & set(sys.argv[2:]):
+        # Help of a command. Rich costs 0.2 s, which neither the list of commands nor an existence check should pay,
+        # and must come before click's classes are used.
         from rich_click.patch import patch
 
         patch()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -126,14 +126,16 @@ class SignedUploads:
             raise ServiceUnavailable(error.sentence, hint=hint) from error
 
     def _send(self, place: Location, md5: bytes, size: int, body: Callable[[], Body]) -> None:
-        headers = {
-            **dict(place.headers),
-            "Content-Length": str(size),
-            "Content-MD5": base64.b64encode(md5).decode(),
-        }
-        if place.uri.startswith(("abfs://", "abfss://")):
-            headers["x-ms-blob-type"] = "BlockBlob"
-        request = Request(method="PUT", url=place.signed_url, headers=headers, body=body)
-        answer = self.wire.send(request)
-        if answer.status not in (200, 201, 204):
-            raise refused(request, answer)
+        blob = {"x-ms-blob-type": "BlockBlob"} if place.uri.startswith(("abfs://", "abfss://")) else {}
+        put_signed(self.wire, place.signed_url, {**dict(place.headers), **blob}, md5, size, body)
+
+
+def put_signed(
+    wire: Sender, url: str, headers: Mapping[str, str], md5: bytes, size: int, body: Callable[[], Body]
+) -> None:
+    """One PUT to a signed URL. Raises UploadError; never shows the URL."""
+    stated = {"Content-Length": str(size), "Content-MD5": base64.b64encode(md5).decode()}
+    request = Request(method="PUT", url=url, headers={**headers, **stated}, body=body)
+    answer = wire.send(request)
+    if answer.status not in (200, 201, 204):
+        raise refused(request, answer)

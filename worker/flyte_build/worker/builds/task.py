@@ -67,7 +67,16 @@ def build_inputs(inputs: common_pb2.Inputs) -> Mapping[str, str]:
     return {name: given.get(name, "") for name in INPUTS}
 
 
+def string_inputs(**values: str) -> common_pb2.Inputs:
+    """Inputs of the string type, as a caller of the task gives them."""
+    return common_pb2.Inputs(literals=[_literal(name, value) for name, value in values.items()])
+
+
 def image_outputs(reference: str) -> bytes:
     """A serialized `flyteidl2.task.Outputs` with the image's reference, which the SDK uses verbatim."""
-    text = literals_pb2.Literal(scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(string_value=reference)))
-    return bytes(common_pb2.Outputs(literals=[common_pb2.NamedLiteral(name=_OUTPUT, value=text)]).SerializeToString())
+    return bytes(common_pb2.Outputs(literals=[_literal(_OUTPUT, reference)]).SerializeToString())
+
+
+def _literal(name: str, value: str) -> common_pb2.NamedLiteral:
+    text = literals_pb2.Literal(scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(string_value=value)))
+    return common_pb2.NamedLiteral(name=name, value=text)

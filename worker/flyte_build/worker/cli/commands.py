@@ -13,17 +13,21 @@ _COMMANDS = {
     "bundles": "Say what a service keeps of uploads, and prune it.",
     "serve": "Run the endpoint, with a worker inside or without.",
     "worker": "Take builds from an endpoint's database.",
+    "register": "Put the build-image task into a Flyte endpoint.",
     "builds": "Say what a build service does and did; follow and stop builds.",
     "ci": "Do what the GitHub Action asks, and report as GitHub shows it.",
+    "task": "Build the image that Flyte asks the registered task for.",
     "doctor": "Say what is here, what is missing, and what to do.",
 }
+# What other programs of ours start, and people do not.
+_HIDDEN = ("task",)
 
 
 class _Commands(click.Group):
     """Loads a command's module when the command is asked for: `image --check` must not pay for `serve`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return [name for name in _COMMANDS if name not in _HIDDEN]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """What the group's own help says of a command; only `resolve_command` loads one."""

@@ -52,12 +52,19 @@ def remote_store(
             f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} is not a store",
             hint="use a directory, s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix",
         )
-    return RemoteStore(_signer(parts.scheme, names, options, clock, environ), prefix, folder, clock=clock)
+    signer = signer_of(parts.scheme, names, options, clock=clock, environ=environ)
+    return RemoteStore(signer, prefix, folder, clock=clock)
 
 
-def _signer(
-    scheme: str, names: tuple[str, ...], options: dict[str, str], clock: Callable[[], float], environ: Mapping[str, str]
+def signer_of(
+    scheme: str,
+    names: tuple[str, ...],
+    options: Mapping[str, str],
+    *,
+    clock: Callable[[], float],
+    environ: Mapping[str, str],
 ) -> Signer:
+    """Who signs for a bucket (`s3`, `gs`) or for an account's container (`az`)."""
     if scheme == "s3":
         from flyte_build.worker.stores.s3 import S3Signer
 

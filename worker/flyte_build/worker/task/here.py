@@ -1,0 +1,84 @@
+"""The task's process builds by itself, with the BuildKit that `BUILDKIT_HOST` names: no service, queue or database."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+from flyte_build.registry.errors import EngineMissing, InvalidInput
+from flyte_build.registry.redact import plain
+from flyte_build.worker.builds.request import BuildRequest
+from flyte_build.worker.drivers.lines import line_of
+from flyte_build.worker.drivers.service import ServiceBuilding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flyte_build.builder.engine import BuildEvent
+    from flyte_build.worker.task.asking import Asked
+
+_PATIENCE = 60.0
+
+
+class Here:
+    """As `Building`. Reads `BUILDKIT_HOST` and `FLYTE_BUILD_REGISTRY`; `say` gets the lines of the log."""
+
+    def __init__(self, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._address = environment["BUILDKIT_HOST"]
+        self._registry = environment.get("FLYTE_BUILD_REGISTRY", "")
+        self._say = say
+
+    def build(self, asked: Asked) -> str:
+        """The pinned reference."""
+        if not self._registry:
+            raise InvalidInput("this task has no registry to push to", hint="register it again with --registry")
+        request = BuildRequest(
+            spec=asked.spec.read_bytes(),
+            context=asked.context,
+            target=asked.target,
+            project=asked.project,
+            domain=asked.domain,
+            force=False,
+        )
+        building = ServiceBuilding(registry=self._registry, builder=remote_builder(self._address))
+        return building(request, _Lines(self._say), threading.Event()).reference
+
+
+class _Lines:
+    """A log as lines of text."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def __call__(self, text: str) -> None:
+        self._say(text)
+
+    def step(self, event: BuildEvent) -> None:
+        line = line_of(event)
+        if line is not None:
+            self._say(line)
+
+
+def remote_builder(address: str) -> str:
+    """The name of a Buildx builder for the BuildKit at `address`, made if there is none. EngineMissing if it cannot."""
+    name = f"flyte-build-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+    if _docker("buildx", "inspect", name).returncode != 0:
+        made = _docker("buildx", "create", "--name", name, "--driver", "remote", address)
+        if made.returncode != 0 and _docker("buildx", "inspect", name).returncode != 0:
+            raise EngineMissing(f"the BuildKit at {plain(address)} cannot be used: {plain(made.stderr)}")
+    return name
+
+
+def _docker(*argv: str) -> subprocess.CompletedProcess[str]:
+    docker = shutil.which("docker")
+    if docker is None:
+        raise EngineMissing("there is no docker command", hint="the task's image needs Docker's client with Buildx")
+    try:
+        return subprocess.run(
+            (docker, *argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineMissing(f"`docker {' '.join(argv[:2])}` gave no answer: {type(error).__name__}") from error

@@ -103,7 +103,7 @@ def make_tree(root: Path, files: int, size: int) -> None:
 def serving(state: Path) -> Iterator[str]:
     """An endpoint of ours; its URL."""
     argv = [BIN / "flyte-build", "serve", "--port", "0", "--state", state, "--registry", "127.0.0.1:1/none"]
-    process = subprocess.Popen([*argv, "--no-worker"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not (state / "endpoint.json").exists():
             assert process.poll() is None, "the endpoint did not start"

@@ -21,6 +21,7 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import CreateUploadLocationReques
 
 SIGNATURE = "c2VjcmV0LXNpZ25hdHVyZQ"
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+EXPIRED_TOKEN = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 DENIED = f"<Error><Code>AccessDenied</Code><Message>No: http://x/y?X-Signature={SIGNATURE}</Message></Error>".encode()
 
 
@@ -67,7 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif word == "moved":
             self._say(307, b"", location="http://127.0.0.1:1/elsewhere")
         else:
-            self._say(*{"expired": (403, EXPIRED), "denied": (403, DENIED)}.get(word) or (int(word), b""))
+            self._say(
+                *{"expired": (403, EXPIRED), "expired token": (400, EXPIRED_TOKEN), "denied": (403, DENIED)}.get(word)
+                or (int(word), b"")
+            )
 
     def _say(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import resource
 import tarfile
 import tempfile
 import zlib
@@ -177,6 +178,19 @@ def test_what_was_packed_comes_out(tree: dict[str, tuple[bytes, bool]]) -> None:
         out = Path(place) / "out"
         assert extract(bundle.path, out, expected=manifest.digest) == manifest
         assert list_tree(SourceTree(root=out)).manifest == manifest
+
+
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    data = gz(tar_of(("a", FILE, "x"), ("d/b", FILE, "y" * 200_000)))
+    work = trees.make(tmp_path / "work", {"b.tar.gz": data})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(ArchiveError, match=r"b\.tar\.gz cannot be unpacked as .*: File too large"):
+            extract(work / "b.tar.gz", work / "out", limits=LIMITS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in work.iterdir()] == ["b.tar.gz"]
 
 
 def test_modes_of_a_stranger_become_two(tmp_path: Path) -> None:

@@ -124,10 +124,12 @@ def test_an_upload_is_tried_again_after(
     ("word", "says", "attempts"),
     [
         pytest.param("expired", "its signed URL has expired", 1, id="an expired URL"),
+        pytest.param("expired token", "its signed URL has expired", 1, id="an expired URL, said with 400"),
         pytest.param("denied", "(403): No: http://x/y?X-Signature=…", 1, id="a refusal with a URL in it"),
         pytest.param("404", "(404)", 1, id="a missing bucket"),
         pytest.param("moved", "(307)", 1, id="a redirect, which is never followed"),
         pytest.param("503", "(503)", 4, id="a store that stays overloaded"),
+        pytest.param("500", "(500)", 4, id="a store that stays broken"),
         pytest.param("reset", "connection", 4, id="a store that hangs up"),
         pytest.param("hang", "did not answer in time", 4, id="a store that never answers"),
     ],

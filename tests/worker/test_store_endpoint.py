@@ -225,8 +225,8 @@ def test_prune_removes_what_nobody_refers_to_and_says_so(
     files = [path for path in (store / "uploads").rglob("*") if path.is_file()]
     assert len(files) == 2
 
-    def prune(*flags: str) -> dict[str, bool]:
-        assert run(["bundles", *flags, "--state", str(served.state), "--json"]) == 0
+    def prune(*flags: str, state: Path = served.state) -> dict[str, bool]:
+        assert run(["bundles", *flags, "--state", str(state), "--json"]) == 0
         rows = json.loads(capsys.readouterr().out)["uploads"]
         return {row["key"].split("/")[3]: row["removed"] for row in rows}
 
@@ -235,6 +235,8 @@ def test_prune_removes_what_nobody_refers_to_and_says_so(
         os.utime(path, (old, old))
     gone = other.parcel.digest.hex
     assert prune("list") == {gone: False, bundle.parcel.digest.hex: False}
+    apart = ("--store", str(store), "--database", f"sqlite:///{served.state}/flyte-build.db")
+    assert prune("prune", "--dry-run", *apart, state=tmp_path) == {gone: False}
     assert prune("prune", "--dry-run") == {gone: False}
     assert prune("prune") == {gone: True}
     assert prune("list") == {bundle.parcel.digest.hex: False}

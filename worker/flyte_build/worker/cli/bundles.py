@@ -16,6 +16,7 @@ from flyte_build.bundler.refusals import size_of
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.bundle_show import shown, transfer
+from flyte_build.worker.cli.service_flags import database_option, store_option
 
 if TYPE_CHECKING:
     from flyte_build.worker.database.engine import Database
@@ -27,7 +28,6 @@ _STATE = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder that the service keeps everything in; by default where `flyte-build serve` does.",
 )
-_STORE = click.option("--store", "url", metavar="URL", help="Where the service keeps uploads, if not in --state.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -52,30 +52,32 @@ def fetch(uri: str, folder: Path) -> None:
 
 @bundles.command("list")
 @_STATE
-@_STORE
+@store_option
+@database_option
 @_JSON
-def list_(state: Path | None, url: str | None, as_json: bool) -> None:
+def list_(state: Path | None, store: str | None, database: str, as_json: bool) -> None:
     """Every upload: its size, how long nobody wanted it, and whether something refers to it."""
     from flyte_build.worker.retention import prune
 
-    with _service(state, url) as (store, database):
+    with _service(state, store, database) as (kept, known):
         now = time.time()
-        _show(prune(store, database, now, dry_run=True), now, as_json=as_json, removed=False)
+        _show(prune(kept, known, now, dry_run=True), now, as_json=as_json, removed=False)
 
 
 @bundles.command("prune")
 @_STATE
-@_STORE
+@store_option
+@database_option
 @click.option("--older-than", "hours", type=float, default=24, show_default=True, help="Hours; never less than 24.")
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 @_JSON
-def prune_(state: Path | None, url: str | None, hours: float, dry_run: bool, as_json: bool) -> None:
+def prune_(state: Path | None, store: str | None, database: str, hours: float, dry_run: bool, as_json: bool) -> None:
     """Remove uploads that no task, run or build refers to, and that nobody wanted for a day."""
     from flyte_build.worker.retention import prune
 
-    with _service(state, url) as (store, database):
+    with _service(state, store, database) as (kept, known):
         now = time.time()
-        decided = prune(store, database, now, age=hours * 3600, dry_run=dry_run)
+        decided = prune(kept, known, now, age=hours * 3600, dry_run=dry_run)
         gone = [fate for fate in decided if not fate.kept]
         _show(gone, now, as_json=as_json, removed=not dry_run)
         room = size_of(sum(fate.held.size for fate in gone))
@@ -84,7 +86,7 @@ def prune_(state: Path | None, url: str | None, hours: float, dry_run: bool, as_
 
 
 @contextmanager
-def _service(given: Path | None, url: str | None) -> Iterator[tuple[Store, Database]]:
+def _service(given: Path | None, place: str | None, url: str) -> Iterator[tuple[Store, Database]]:
     """The store and the database of a service, without starting it."""
     from flyte_build.worker.cli.serve import default_state
     from flyte_build.worker.database.engine import Database
@@ -93,18 +95,20 @@ def _service(given: Path | None, url: str | None) -> Iterator[tuple[Store, Datab
 
     state = given or default_state()
     file = state / "flyte-build.db"
-    if not file.is_file():
-        raise InvalidInput(f"{state} holds no service's state", hint="give the --state that flyte-build serve has")
-    url = url or configured.load(Path.cwd()).store
-    database = Database(f"sqlite:///{file}")
+    if not url and not file.is_file():
+        raise InvalidInput(
+            f"{state} holds no service's state", hint="give the --state or the --database that flyte-build serve has"
+        )
+    place = place or configured.load(Path.cwd()).store or str(state / "store")
+    database = Database(url or f"sqlite:///{file}")
     try:
         with tempfile.TemporaryDirectory(prefix="flyte-build-store-") as folder:
-            if url:
-                store: Store = remote_store(url, Path(folder), clock=time.time)
+            if "://" in place:
+                store: Store = remote_store(place, Path(folder), clock=time.time)
                 store.open()
             else:
                 # Not opened: that would take interrupted uploads away from the service that runs.
-                store = LocalStore(state / "store", base_url=str, clock=time.time)
+                store = LocalStore(Path(place).absolute(), base_url=str, clock=time.time)
             yield store, database
     finally:
         database.close()

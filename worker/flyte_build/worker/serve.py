@@ -55,6 +55,7 @@ class ServeSettings:
     platforms: str = ""
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
+    trust_sdk_tags: bool = False
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -92,6 +93,7 @@ def serve(
             store=settings.store,
             registry=settings.registry,
             access=settings.access,
+            trust_sdk_tags=settings.trust_sdk_tags,
             database=settings.database,
             broker=settings.broker,
             platforms=settings.platforms,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
+from flyte_build.worker.builds.quota import may_run
 from flyte_build.worker.builds.values import BuildState
 from flyte_build.worker.database.schema import BuildRow
 
@@ -22,7 +23,8 @@ def next_in_line(session: Session, platforms: str, now: float, limit: int) -> tu
     """The ids in the queue that a worker for `platforms` can take now.
 
     A project's place in line is the number of its builds that run or wait before: one with two hundred in the queue
-    does not keep another's first one waiting. Joining finished parts is work for anybody.
+    does not keep another's first one waiting, and one that runs as many as it may waits. Joining finished
+    parts is work for anybody.
     """
     queued = BuildRow.state == BuildState.QUEUED.value
     kinds = session.scalars(select(BuildRow.platforms).where(queued).distinct()).all()
@@ -40,7 +42,7 @@ def next_in_line(session: Session, platforms: str, now: float, limit: int) -> tu
     query = (
         select(BuildRow.id)
         .outerjoin(running, theirs)
-        .where(queued, doable, BuildRow.not_before <= now)
+        .where(queued, doable, BuildRow.not_before <= now, may_run())
         .order_by(place + func.coalesce(running.c.builds, 0), BuildRow.created_at, BuildRow.id)
         .limit(limit)
     )

@@ -56,6 +56,7 @@ def _split(session: Session, row: BuildRow, now: float) -> None:
         force=row.force,
         form=row.form,
         timeout=row.timeout,
+        most_running=row.most_running,
     )
     for name in names:
         part = rows.new_row(replace(whole, platforms=name), now)

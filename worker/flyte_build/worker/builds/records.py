@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from flyte_build.worker.builds import ends, rows
 from flyte_build.worker.builds.order import next_in_line
 from flyte_build.worker.builds.parts import stop_parts, to_join
+from flyte_build.worker.builds.quota import make_room, may_run, one_at_a_time
 from flyte_build.worker.builds.values import ACTIVE, Build, BuildFailure, BuildState, Claim, Hold, NewBuild
 from flyte_build.worker.database.engine import value_of
 from flyte_build.worker.database.schema import BuildRow
@@ -42,10 +43,16 @@ class Builds:
         self.lease_seconds = lease_seconds
 
     def submit(self, new: NewBuild, action: NewAction) -> tuple[Action, Build]:
-        """Begins a run that waits for this build: an active one of the same key, or a new one in the queue."""
+        """Begins a run that waits for this build: an active one of the same key, or a new one in the queue.
+
+        Raises ServiceQuota when its project may not have another one in the queue.
+        """
         now = self.clock()
         with self.database.write() as session:
-            row = rows.active(session, new) or rows.insert(session, new, now)
+            row = rows.active(session, new)
+            if row is None:
+                make_room(session, new)
+                row = rows.insert(session, new, now)
             run = begin(session, action, now, build_id=row.id)
             if row.state == BuildState.RUNNING.value:
                 advance(session, run, Phase.RUNNING, now)
@@ -65,9 +72,9 @@ class Builds:
             return next_in_line(session, platforms, self.clock(), limit)
 
     def claim(self, owner: str, build_id: str) -> Claim | None:
-        """Takes a build out of the queue for `owner`; None when it is not (any more) in the queue."""
+        """Takes a build out of the queue for `owner`; None when it is not there (any more), or may not run yet."""
         now = self.clock()
-        queued = (BuildRow.id == build_id, BuildRow.state == BuildState.QUEUED.value)
+        queued = (BuildRow.id == build_id, BuildRow.state == BuildState.QUEUED.value, may_run())
         change = {
             "state": BuildState.RUNNING.value,
             "owner": owner,
@@ -75,6 +82,11 @@ class Builds:
             "attempts": BuildRow.attempts + 1,
         }
         with self.database.write() as session:
+            limited = select(BuildRow.project, BuildRow.domain).where(
+                BuildRow.id == build_id, BuildRow.most_running > 0
+            )
+            for project, domain in session.execute(limited):
+                one_at_a_time(session, project, domain)
             if session.execute(update(BuildRow).where(*queued).values(change).returning(BuildRow.id)).first() is None:
                 return None
             row = session.get_one(BuildRow, build_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from flyte_build.worker.builds.aliases import sdk_name
 from flyte_build.worker.builds.task import image_outputs
 from flyte_build.worker.builds.values import ACTIVE, BuildState
 from flyte_build.worker.database.schema import ActionRow, BuildRow
@@ -58,6 +59,8 @@ def new_row(new: NewBuild, now: float) -> BuildRow:
         form=new.form,
         platforms=new.platforms,
         timeout=new.timeout,
+        most_running=new.most_running,
+        sdk_name=sdk_name(new.target),
         created_at=now,
         **_blank(),
     )

@@ -27,7 +27,8 @@ class NewBuild:
     """What is asked. The objects are keys in the store (`context_object` may be empty), with their SHA-256 (hex).
 
     `form` says what the spec object holds: an SDK's `spec`, or our canonical `plan`, whose SHA-256 is the spec digest.
-    `platforms` are joined by commas, `timeout` is in seconds (0: the worker's own).
+    `platforms` are joined by commas, `timeout` is in seconds (0: the worker's own). `most_queued` and `most_running`
+    are how many builds its project may have in the queue and at work (0: any number).
     """
 
     project: str
@@ -41,6 +42,8 @@ class NewBuild:
     form: str = "spec"
     platforms: str = ""
     timeout: float = 0.0
+    most_queued: int = 0
+    most_running: int = 0
 
     @property
     def key(self) -> str:

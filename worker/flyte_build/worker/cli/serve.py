@@ -50,6 +50,11 @@ from flyte_build.worker.cli.service_flags import (
 @click.option("--tls-key", type=FILE, help="The key of --tls-cert.")
 @click.option("--builder", help="A Docker Buildx builder by name.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
+@click.option(
+    "--trust-sdk-tags",
+    is_flag=True,
+    help="Answer `is it there` by the SDK's own tag, which can mean two images (README).",
+)
 @click.option("--no-worker", is_flag=True, help="Answer only; `flyte-build worker` takes the builds.")
 def serve(
     host: str,
@@ -69,6 +74,7 @@ def serve(
     tls_key: Path | None,
     builder: str | None,
     concurrency: int,
+    trust_sdk_tags: bool,
     no_worker: bool,
 ) -> None:
     """Answer the Flyte SDK: remote image builds, code bundles, runs. Stop it with Ctrl-C.
@@ -111,6 +117,7 @@ def serve(
             no_worker=no_worker,
             store=store or found.store or "",
             access=access,
+            trust_sdk_tags=trust_sdk_tags,
             tls=_tls(tls_cert, tls_key),
             database=database,
             broker=broker,

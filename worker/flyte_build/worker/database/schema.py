@@ -63,6 +63,7 @@ class BuildRow(Base):
         ),
         Index("builds_by_state", "state", "created_at"),
         Index("builds_by_parent", "parent_id"),
+        Index("builds_by_sdk_name", "project", "domain", "sdk_name"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -100,6 +101,9 @@ class BuildRow(Base):
     parent_id: Mapped[str | None]
     joined_id: Mapped[str | None]
     image_key: Mapped[str]
+    # How many builds its project may run at once (0: any number), and what an SDK calls the image: `<name>:<tag>`.
+    most_running: Mapped[int] = mapped_column(default=0, server_default="0")
+    sdk_name: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class BuildLogRow(Base):

@@ -27,11 +27,12 @@ from flyte_build.worker.endpoint.creation import Creation
 from flyte_build.worker.endpoint.dataproxy import DataProxyRpc
 from flyte_build.worker.endpoint.failures import Translating
 from flyte_build.worker.endpoint.guards import Guarded, Names
+from flyte_build.worker.endpoint.image_service import ImageRpc
 from flyte_build.worker.endpoint.login import AuthRpc, LoginPages
 from flyte_build.worker.endpoint.messages import Bounded, inputs_of
 from flyte_build.worker.endpoint.pages import Pages
 from flyte_build.worker.endpoint.runs import RunRpc
-from flyte_build.worker.endpoint.small import ActionsRpc, ClusterRpc, ImageRpc
+from flyte_build.worker.endpoint.small import ActionsRpc, ClusterRpc
 from flyte_build.worker.endpoint.tasks import TaskRpc, Tasks
 from flyte_build.worker.endpoint.uploads import Uploads
 from flyte_build.worker.stores.local import LocalStore
@@ -81,7 +82,7 @@ def _services(parts: Parts) -> Mapping[str, ASGIApp]:
         ActionsServiceASGIApplication(ActionsRpc(parts), interceptors=translating),
         ClusterServiceASGIApplication(ClusterRpc(), interceptors=translating),
         DataProxyServiceASGIApplication(DataProxyRpc(parts), interceptors=translating),
-        ImageServiceASGIApplication(ImageRpc(), interceptors=translating),
+        ImageServiceASGIApplication(ImageRpc(parts, parts.trusted), interceptors=translating),
         RunServiceASGIApplication(RunRpc(parts, Creation(parts=parts, tasks=tasks)), interceptors=translating),
         TaskServiceASGIApplication(TaskRpc(tasks), interceptors=translating),
     )

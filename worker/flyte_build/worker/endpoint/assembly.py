@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flyte_build.registry.client import RegistryClient
 from flyte_build.worker.access.gate import gate_of, policies_of
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
@@ -55,6 +56,7 @@ class Place:
     platforms: str = ""
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
+    trust_sdk_tags: bool = False
 
     @property
     def database_url(self) -> str:
@@ -99,6 +101,7 @@ class Service:
             gate=gate,
             policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
+            trusted=RegistryClient() if place.trust_sdk_tags else None,
         )
         self._echo = Echo(self._database, bell, self._upkeep)
         options = WorkerOptions(

@@ -83,7 +83,8 @@ class Creation:
     def _build(self, request: CreateRunRequest, new: NewAction, inputs: Inputs) -> Action:
         asked = build_inputs(inputs)
         # Refused now, to the caller; the worker looks again, because it is who pushes.
-        repository_of(asked["target_image"], self.parts.policies.of(new.name.project, new.name.domain))
+        policy = self.parts.policies.of(new.name.project, new.name.domain)
+        repository_of(asked["target_image"], policy)
         spec = key_of_native(asked["spec"], new.name.project, new.name.domain)
         context = key_of_native(asked["context"], new.name.project, new.name.domain) if asked["context"] else None
         action, build = self.parts.builds.submit(
@@ -97,6 +98,9 @@ class Creation:
                 context_sha256=self.parts.store.sha256(context) if context else "",
                 force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
                 platforms=self.parts.platforms,
+                timeout=policy.limits.build_seconds,
+                most_queued=policy.limits.queued,
+                most_running=policy.limits.running,
             ),
             new,
         )

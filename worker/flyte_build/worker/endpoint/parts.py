@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.access.gate import Gate
     from flyte_build.worker.access.policy import Policies
     from flyte_build.worker.builds.logs import BuildLogs
@@ -47,7 +48,8 @@ class Ringing(Protocol):
 class Parts:
     """The parts of one service, wired once at its start. `logs` is where logs of runs are kept.
 
-    `platforms` (joined by commas) are built where a request names none.
+    `platforms` (joined by commas) are built where a request names none. `trusted` asks registries whether an image is
+    there that a client names by the SDK's tag; None where that tag is not trusted.
     """
 
     database: Database
@@ -63,6 +65,7 @@ class Parts:
     gate: Gate
     policies: Policies
     platforms: str = ""
+    trusted: RegistryClient | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def log_of(self, action: Action) -> LogView:

@@ -10,11 +10,9 @@ from flyteidl2.actions import actions_service_pb2
 from flyteidl2.actions.actions_service_connect import ActionsService
 from flyteidl2.cluster import payload_pb2 as cluster_pb2
 from flyteidl2.cluster.service_connect import ClusterService
-from flyteidl2.imagebuilder import payload_pb2 as image_pb2
-from flyteidl2.imagebuilder.service_connect import ImageService
 from flyteidl2.workflow import state_service_pb2
 
-from flyte_build.worker.endpoint.failures import not_found, unimplemented
+from flyte_build.worker.endpoint.failures import unimplemented
 from flyte_build.worker.runs.launch import NESTED_REFUSAL
 
 if TYPE_CHECKING:
@@ -37,19 +35,6 @@ class ClusterRpc(ClusterService):  # type: ignore[misc]
         if request.operation == cluster_pb2.SelectClusterRequest.OPERATION_UPLOAD_TRIGGER:
             raise unimplemented("keep triggers")
         return cluster_pb2.SelectClusterResponse()
-
-
-class ImageRpc(ImageService):  # type: ignore[misc]
-    """Which image: never known by the client's tag.
-
-    The tag carries neither registry nor platform and is known to collide, so the client is sent on to ask for the
-    build, which is answered from the true digest without building twice.
-    """
-
-    async def get_image(self, request: image_pb2.GetImageRequest, ctx: Context) -> image_pb2.GetImageResponse:
-        """NOT_FOUND."""
-        del ctx
-        raise not_found(f"image that is known by the name {request.id.name[:200]!r} alone")
 
 
 class ActionsRpc(ActionsService):  # type: ignore[misc]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from flyte_build.registry.descriptors import Platform
@@ -21,7 +23,7 @@ Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 def to_json(value: object) -> Json:
     """The JSON form of a value of a plan; TypeError for a type that has no place in one (a float, a set)."""
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, (Digest, Platform)):
         return str(value)
@@ -33,11 +35,16 @@ def to_json(value: object) -> Json:
 
 
 def _keyed(value: Any) -> dict[str, Json]:  # noqa: ANN401 - any dataclass
-    encoded: dict[str, Json] = {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    encoded = {name: to_json(getattr(value, name)) for name in _names(type(value))}
     kind = getattr(value, "kind", None)
     if kind is not None:
         encoded["kind"] = kind
     return encoded
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any type of dataclass
+    return tuple(field.name for field in fields(kind))
 
 
 def encode(value: object) -> bytes:
@@ -50,6 +57,7 @@ def encode(value: object) -> bytes:
         raise InvalidInput(f"a name or text is not valid UTF-8 near {bad!r}", hint="rename the file") from error
 
 
-def digest_of(value: object) -> Digest:
-    """sha256 of the canonical encoding."""
+@lru_cache(maxsize=32)
+def digest_of(value: Hashable) -> Digest:
+    """sha256 of the canonical encoding. Remembered: a plan is asked for its name often, and may have many files."""
     return Digest("sha256", hashlib.sha256(encode(value)).hexdigest())

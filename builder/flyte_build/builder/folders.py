@@ -1,4 +1,4 @@
-"""A folder of the user's -> file tree: what is copied, what is junk. The one importer of pathspec, slow to load."""
+"""A folder of the user's -> file tree: what is copied, what is junk. The one importer of pathspec."""
 
 from __future__ import annotations
 
@@ -6,27 +6,16 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-import pathspec
-
 from flyte_build.builder.files import FileSet
 from flyte_build.builder.plan import FileTree, PlanFile
 from flyte_build.registry.errors import InvalidInput
 
 # Never part of an image: what tools leave beside source. The README lists them.
-JUNK = (
-    ".git",
-    ".hg",
-    ".svn",
-    "__pycache__",
-    "*.pyc",
-    "*.pyo",
-    ".DS_Store",
-    ".venv",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".ipynb_checkpoints",
+JUNK = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+    | {".ipynb_checkpoints"}
 )
+JUNK_ENDINGS = (".pyc", ".pyo")
 
 
 def read(
@@ -35,7 +24,7 @@ def read(
     *,
     prefix: str = "",
     ignore: tuple[str, ...] = (),
-    skip: Callable[[Path], bool] = lambda _: False,
+    skip: Callable[[Path], bool] | None = None,
 ) -> FileTree:
     """Everything below `folder` except junk, `ignore` (gitignore patterns) and files that `skip` names, under `prefix`.
 
@@ -45,16 +34,17 @@ def read(
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow the links we keep
     found: list[PlanFile] = []
     empty: list[str] = []
-    for path, name in _walk(root, _left_out(ignore)):
-        if skip(path):
+    below = f"{PurePosixPath(prefix)}/" if prefix else ""
+    for entry, name in _walk(str(root), _left_out(ignore)):
+        path = Path(entry.path)
+        if skip is not None and skip(path):
             continue
-        full = str(PurePosixPath(prefix, name))
-        if path.is_symlink():
-            found.append(PlanFile(path=full, link=_link_target(root, path)))
-        elif path.is_dir():
-            empty.append(full)
-        elif path.is_file():
-            found.append(files.add(path, full))
+        if entry.is_symlink():
+            found.append(PlanFile(path=below + name, link=_link_target(root, path)))
+        elif entry.is_dir():
+            empty.append(below + name)
+        elif entry.is_file():
+            found.append(files.add(path, below + name))
         else:
             raise InvalidInput(f"{path} is neither a file, a folder nor a link", hint="leave it out by `ignore`")
     if not found and not empty:
@@ -63,33 +53,44 @@ def read(
 
 
 def _left_out(ignore: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether a path (a folder's with a slash at its end) is junk or ignored; no `!pattern` brings junk back."""
+    """Whether a path (a folder's with a slash at its end) is ignored."""
+    if not ignore:
+        return lambda _: False
+    # Slow to load, and most copies ignore nothing.
+    import pathspec
+
     for pattern in ignore:
         try:
             pathspec.GitIgnoreSpec.from_lines([pattern])
         except ValueError as error:
             raise InvalidInput(f"{pattern!r} is not a gitignore pattern") from error
-    junk, ignored = pathspec.GitIgnoreSpec.from_lines(JUNK), pathspec.GitIgnoreSpec.from_lines(ignore)
-    return lambda name: junk.match_file(name) or ignored.match_file(name)
+    return pathspec.GitIgnoreSpec.from_lines(ignore).match_file
 
 
-def _walk(root: Path, left_out: Callable[[str], bool]) -> Iterator[tuple[Path, str]]:
+def _is_junk(name: str) -> bool:
+    """Whatever the patterns say: no `!pattern` brings it back."""
+    return name in JUNK or name.endswith(JUNK_ENDINGS)
+
+
+def _walk(root: str, left_out: Callable[[str], bool]) -> Iterator[tuple[os.DirEntry[str], str]]:
     """Files, links and empty folders, each with its path below `root`."""
-    waiting = [""]
+    waiting: list[tuple[str, str, os.DirEntry[str] | None]] = [(root, "", None)]
     while waiting:
-        below = waiting.pop()
-        entries = _entries(root / below)
-        if not entries and below:
-            yield root / below, below
+        folder, below, own = waiting.pop()
+        entries = _entries(folder)
+        if not entries and own is not None:
+            yield own, below.rstrip("/")
         for entry in entries:
-            name = f"{below}/{entry.name}" if below else entry.name
+            name = below + entry.name
+            if _is_junk(entry.name):
+                continue
             if entry.is_dir(follow_symlinks=False):
-                waiting += [name] if not left_out(f"{name}/") else []
+                waiting += [(entry.path, f"{name}/", entry)] if not left_out(f"{name}/") else []
             elif not left_out(name):
-                yield root / name, name
+                yield entry, name
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)

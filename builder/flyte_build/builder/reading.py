@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from flyte_build.builder import requirements
+from flyte_build.builder import folders, requirements
 from flyte_build.builder.files import FileSet
 from flyte_build.builder.plan import CopyFiles, FileTree, PipInstall, PlanLayer, is_folder
 from flyte_build.builder.spec import Apt, Commands, Copy, Env, Layer, Pip, Requirements, User, Workdir
@@ -74,10 +74,8 @@ class Reading:
 
     def folder(self, folder: Path, *, prefix: str = "", ignore: tuple[str, ...] = ()) -> FileTree:
         """Everything below `folder` but junk, `ignore` and what the dockerignore leaves out."""
-        # pathspec is slow to load, and most images copy no folder.
-        from flyte_build.builder import folders
-
-        return folders.read(folder, self.files, prefix=prefix, ignore=ignore, skip=self.skip)
+        skip = None if self.skip is nothing_skipped else self.skip
+        return folders.read(folder, self.files, prefix=prefix, ignore=ignore, skip=skip)
 
 
 def read_layer(layer: Layer, reading: Reading) -> tuple[PlanLayer, ...]:

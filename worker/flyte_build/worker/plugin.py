@@ -1,4 +1,4 @@
-"""The `flyte` SDK's image builder: `flyte.init(image_builder="flyte-build")`, `image.builder: flyte-build` in its config.
+"""The `flyte` SDK's image builder: `flyte.init(image_builder="flyte-build")`, `image.builder: flyte-build`.
 
 Loaded by the SDK through the entry point group `flyte.plugins.image_builders`. The SDK's own tag is never looked at:
 identity is our spec digest, and what comes back is a pinned reference.

@@ -81,7 +81,11 @@ DIFFERENT: list[tuple[str, Make, Make]] = [
         lambda: image().clone(platform=("linux/amd64",)),
         lambda: image().clone(platform=("linux/arm64",)),
     ),
-    ("5 python", image, lambda: image().clone(python_version=(3, 11))),
+    (
+        "5 python",
+        lambda: image().with_commands(["a"]),
+        lambda: image().clone(python_version=(3, 11)).with_commands(["a"]),
+    ),
     ("6 package of wheels", lambda: wheels("member"), lambda: wheels("lib")),
 ]
 

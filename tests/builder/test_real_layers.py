@@ -160,6 +160,17 @@ def test_a_python_that_the_base_does_not_have_is_said(workshop: Workshop) -> Non
     assert caught.value.hint.startswith("the base has no such Python")
 
 
+def test_a_python_that_nothing_is_installed_into_is_there_all_the_same(workshop: Workshop) -> None:
+    write(workshop.root, FILES)
+    spec = workshop.spec().with_copy("note.txt", to="/note.txt")
+    assert workshop.run(workshop.build(spec), "cat", "/note.txt") == "note"
+    with pytest.raises(BuildFailed) as caught:
+        workshop.build(replace(spec, python="3.9"))
+    assert caught.value.step == "python 3.9"
+    assert caught.value.log[-1] == f"the base has no Python 3.9, but Python {workshop.parts.python}"
+    assert caught.value.hint == "choose a base that has it, another `python`, or none"
+
+
 def test_an_environment_of_another_python_in_the_base_is_not_taken(workshop: Workshop) -> None:
     built = workshop.build(workshop.spec().with_commands("true"))
     spec = replace(workshop.spec(), base=str(built.reference))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from flyte_build.registry.descriptors import Platform
@@ -34,17 +34,20 @@ def to_json(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} has no canonical encoding")
 
 
+# Fields of every type that was seen: `fields` is slow, and plans have many files.
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
 def _keyed(value: Any) -> dict[str, Json]:  # noqa: ANN401 - any dataclass
-    encoded = {name: to_json(getattr(value, name)) for name in _names(type(value))}
+    type_ = type(value)
+    names = _NAMES.get(type_)
+    if names is None:
+        names = _NAMES[type_] = tuple(field.name for field in fields(value))
+    encoded = {name: to_json(getattr(value, name)) for name in names}
     kind = getattr(value, "kind", None)
     if kind is not None:
         encoded["kind"] = kind
     return encoded
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any type of dataclass
-    return tuple(field.name for field in fields(kind))
 
 
 def encode(value: object) -> bytes:

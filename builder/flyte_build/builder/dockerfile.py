@@ -20,7 +20,7 @@ from flyte_build.builder.plan import (
     is_folder,
     tree_folder,
 )
-from flyte_build.builder.quoting import copy_arguments, expanded, literal
+from flyte_build.builder.quoting import copy_arguments, exec_form, expanded, literal
 from flyte_build.builder.spec import Apt, Commands, Env, User, Workdir
 from flyte_build.builder.steps import (
     MACHINE_SECRETS,
@@ -77,6 +77,8 @@ def steps(plan: BuildPlan, *, cache: str = "") -> tuple[Step, ...]:
 def _steps(plan: LayersPlan, caches: Caches) -> Iterator[Step]:
     if any(isinstance(layer, (Install, Commands)) for layer in plan.layers):
         yield from _environment(plan.python, caches)
+    elif plan.python is not None:
+        yield _proof(plan.python)
     user = ROOT
     for layer in plan.layers:
         as_root = user != ROOT and isinstance(layer, (Apt, Install))
@@ -106,6 +108,21 @@ def _environment(python: str | None, caches: Caches) -> Iterator[Step]:
         title="environment of python",
         runs=False,
     )
+
+
+def _proof(python: str) -> Step:
+    """That the base has the Python that was asked for, where nothing is installed into it."""
+    return Step(instruction=f"RUN {exec_form('/bin/sh', '-c', _PROOF, 'python', python)}", title=f"python {python}")
+
+
+_PROOF = """for one in /opt/venv/bin/python "python$1" python3 python; do
+    found=$("$one" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    [ "$found" = "$1" ] && exit 0
+    other=${other:-, but Python $found}
+done
+echo "the base has no Python $1${other:-}" >&2
+exit 1
+"""
 
 
 def _layer(layer: PlanLayer, caches: Caches) -> Iterator[Step]:

@@ -5,6 +5,7 @@ COPY recipe/$TARGETARCH/ /
 
 FROM registry.test/base@sha256:c32a62ba72787f11a63f2f2a7d5e325dd8d2d5a66247022302b016fe7d6a0903
 USER root
+RUN ["/bin/sh", "-c", "for one in /opt/venv/bin/python \"python$1\" python3 python; do\n    found=$(\"$one\" -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])' 2>/dev/null) || continue\n    [ \"$found\" = \"$1\" ] && exit 0\n    other=${other:-, but Python $found}\ndone\necho \"the base has no Python $1${other:-}\" >&2\nexit 1\n", "python", "3.12"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-ca,target=/run/flyte-build/ca.pem,mode=0444 \
     --mount=type=secret,id=flyte-build-index,target=/run/flyte-build/index.sh,mode=0444 \

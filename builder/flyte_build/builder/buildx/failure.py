@@ -44,6 +44,7 @@ def _first_line(text: str) -> str:
 _HINTS = (
     ("invalid peer certificate", "the index is behind a private CA: set SSL_CERT_FILE to its bundle and repeat"),
     ("No interpreter found", "the base has no such Python: choose a base that does, or another `python`"),
+    ("the base has no Python", "choose a base that has it, another `python`, or none"),
     ("was not found in the package registry", "check the package's name, and the index it should come from"),
     ("there is no version of", "check the version that was asked for"),
     ("Unable to locate package", "check the name of the Debian package, and that the base is Debian"),

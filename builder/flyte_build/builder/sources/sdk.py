@@ -14,11 +14,12 @@ from typing import Any
 from flyte_build.builder.check import placed
 from flyte_build.builder.sources.sdk_guard import require_version, unknown_options
 from flyte_build.builder.sources.sdk_layers import LAYERS, secret_name
-from flyte_build.builder.spec import CodeBundle, Commands, Copy, ImageSpec, Layer, User, Workdir
+from flyte_build.builder.spec import Apt, CodeBundle, Commands, Copy, Env, ImageSpec, Layer, User, Workdir
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidSpec, Problem
 
 FLYTE_USER = "flyte"
+_NO_PYTHON = (Apt, CodeBundle, Copy, Env, User, Workdir)
 # The command by which the SDK's Debian images create their user; both its builders then end the image as that user.
 _CREATES_FLYTE_USER = "useradd --create-home --shell /bin/bash flyte"
 
@@ -60,16 +61,16 @@ def to_spec(image: Any) -> ImageSpec:  # noqa: ANN401 - a flyte.Image
     if image.dockerfile is not None:
         platforms = tuple(Platform.parse(text) for text in image.platform)
         return ImageSpec(name=name, **registry, dockerfile=str(image.dockerfile), platforms=platforms)
-    major, minor = image.python_version
+    layers = with_flyte_user(_layers(image, name))
     return ImageSpec(
         name=name,
         **registry,
         base=image.base_image,
         # The SDK itself gives such an image its base, when it deploys it.
         ref=image._ref_name if image.base_image is None else None,
-        python=f"{major}.{minor}",
+        python=python_of(layers, ".".join(map(str, image.python_version))),
         platforms=tuple(Platform.parse(text) for text in image.platform),
-        layers=with_flyte_user(_layers(image, name)),
+        layers=layers,
         dockerignore=_dockerignore(image),
     )
 
@@ -90,6 +91,11 @@ def _layers(image: Any, name: str) -> tuple[Layer, ...]:  # noqa: ANN401
     if problems:
         raise InvalidSpec(f"image {name!r}", tuple(problems))
     return tuple(layers)
+
+
+def python_of(layers: tuple[Layer, ...], python: str | None) -> str | None:
+    """What the SDK says of the image's Python, where a layer needs one: else it is merely the caller's own."""
+    return python if any(not isinstance(layer, _NO_PYTHON) for layer in layers) else None
 
 
 def with_flyte_user(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from flyte_build.builder import requirements
 from flyte_build.builder.files import read_text
-from flyte_build.builder.sources.sdk import with_flyte_user
+from flyte_build.builder.sources.sdk import python_of, with_flyte_user
 from flyte_build.builder.sources.sdk_layers import secret_name
 from flyte_build.builder.spec import (
     Apt,
@@ -60,7 +60,7 @@ def parse(spec: bytes, *, name: str, context: Path, platforms: tuple[Platform, .
     return ImageSpec(
         name=name,
         base=message.base_image,
-        python=message.python_version or None,
+        python=python_of(tuple(layers), message.python_version or None),
         platforms=tuple(Platform.parse(text) for text in message.platform) or platforms,
         layers=with_flyte_user(tuple(layers)),
     )

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import stat
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -219,6 +221,22 @@ def test_a_put_over_the_network_answers_as_object_stores_do(served: Served) -> N
         assert client.create_upload_location(request).headers["x-flyte-build-exists"] == "1"
     assert location.native_url == f"file:///flyte-build/store/uploads/p/development/{md5_place(MD5)}/ein bündel,1"
     assert urlsplit(location.signed_url).query not in (served.state / "flyte-build.db").read_text(errors="replace")
+
+
+def test_signed_urls_carry_the_public_name_and_work_behind_it(serving: Callable[..., Served]) -> None:
+    from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClientSync
+    from flyteidl2.dataproxy.dataproxy_service_pb2 import CreateUploadLocationRequest
+
+    public = "http://builds.acme.example:8443/flyte"
+    served = serving(public_url=public)
+    inside = json.loads((served.state / "endpoint.json").read_text())["url"]
+    request = CreateUploadLocationRequest(project="p", domain="development", content_md5=MD5, filename="b.tar.gz")
+    with DataProxyServiceClientSync(inside) as client:
+        location = client.create_upload_location(request)
+    assert location.signed_url.startswith(f"{public}/store/uploads/p/development/")
+    headers = {"Content-MD5": b64encode(MD5).decode(), **location.headers}
+    # What a proxy under that name would ask.
+    assert put_over_http(location.signed_url.replace(public, inside), CONTENT, headers) == (200, "")
 
 
 def put_over_http(url: str, content: bytes, headers: dict[str, str]) -> tuple[int, str]:

@@ -233,15 +233,17 @@ def get(url: str) -> tuple[int, bytes]:
 @pytest.mark.real
 def test_a_worker_says_how_it_is() -> None:
     metrics, missing = Metrics("1"), list[str]()
-    with told("127.0.0.1", 0, metrics, lambda: missing) as port:
+    with told("127.0.0.1", 0, metrics, lambda: tuple(missing)) as port:
         url = f"http://127.0.0.1:{port}"
         assert get(f"{url}/healthz") == (200, b'{"ok": true}')
         assert get(f"{url}/readyz") == (200, b'{"ok": true, "missing": []}')
         missing.append("broker")
-        assert get(f"{url}/readyz") == (503, b'{"ok": false, "missing": ["broker"]}')
+        assert get(f"{url}/readyz") == (200, b'{"ok": true, "missing": ["broker"]}')
+        missing.append("database")
+        assert get(f"{url}/readyz") == (503, b'{"ok": false, "missing": ["broker", "database"]}')
         assert b"flyte_build_info" in get(f"{url}/metrics")[1]
         assert get(f"{url}/x")[0] == 404
-        with pytest.raises(ServiceError, match="cannot be listened on"), told("127.0.0.1", port, metrics, list):
+        with pytest.raises(ServiceError, match="cannot be listened on"), told("127.0.0.1", port, metrics, tuple):
             pass
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TYPE_CHECKING
+
+from flyte_build.worker.operating.log_lines import formatter
+
+if TYPE_CHECKING:
+    from flyte_build.worker.operating.log_lines import Format
 
 
-def prepare_log() -> None:
-    """Lines of ours to stderr; libraries only when something is wrong."""
+def prepare_log(kind: Format = "text") -> None:
+    """Lines of ours to stderr, for people or as JSON; libraries only when something is wrong."""
     ours = logging.getLogger("flyte_build")
     if not ours.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(formatter(kind))
         ours.addHandler(handler)
         ours.propagate = False
     ours.setLevel(logging.INFO)

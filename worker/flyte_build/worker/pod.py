@@ -22,6 +22,8 @@ from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.logging import prepare_log
+from flyte_build.worker.operating.operating import Operating
+from flyte_build.worker.pod_health import telling
 from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
 from flyte_build.worker.stores.choose import store_at
 from flyte_build.worker.stores.local import LocalStore
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.worker.builds.request import ImageBuilding
+    from flyte_build.worker.operating.cache import Cache
+    from flyte_build.worker.operating.log_lines import Format
 
 _log = logging.getLogger("flyte_build.pod")
 _STOP_SECONDS = 20.0
@@ -42,6 +46,7 @@ class PodSettings:
 
     `store`, `database`, `broker` are those of the endpoint; without a broker builds are looked for every two seconds.
     `platforms` joined by commas, empty for all. `drain` is how many seconds running builds are given at SIGTERM.
+    `metrics` is the host and port of its health and metrics, `cache` the build cache beside it.
     """
 
     state: Path
@@ -53,6 +58,9 @@ class PodSettings:
     lease: float = LEASE_SECONDS
     drain: float = 600.0
     queue_timeout: float = 0.0
+    cache: Cache | None = None
+    log_format: Format = "text"
+    metrics: tuple[str, int] | None = None
 
 
 def work(
@@ -67,10 +75,11 @@ def work(
     The first signal lets running builds end, the second puts them back into the queue. Raises InvalidInput for URLs
     that mean nothing, ServiceError when the database's tables are of another release.
     """
-    prepare_log()
+    prepare_log(settings.log_format)
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     database = Database(settings.database)
     doorbell = Doorbell(settings.broker or EMBEDDED)
+    operating = Operating.open("flyte-build-worker")
     store = store_at(settings.store, settings.state, base_url=str, clock=time.time)
     stopping = stop or threading.Event()
     with _signals(stopping) as again, _scratch(settings.state, owner) as scratch:
@@ -88,11 +97,13 @@ def work(
         )
         bell = Bell()
         builds = Builds(database, bell, time.time, settings.lease)
-        worker = BuildWorker(builds, store, building, BuildLogs(database, bell, time.time), options)
-        with _listening(worker, doorbell):
+        logs = BuildLogs(database, bell, time.time)
+        worker = BuildWorker(builds, store, operating.observed(building), logs, options)
+        with _listening(worker, doorbell), telling(settings, operating, database, doorbell):
             (ready or _say)(owner)
             stopping.wait()
             _drain(worker, settings.drain, again)
+    operating.close()
     doorbell.close()
     database.close()
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.worker.builds.request import ImageBuilding
+    from flyte_build.worker.operating.cache import Cache
+    from flyte_build.worker.operating.log_lines import Format
 
 _log = logging.getLogger("flyte_build.serve")
 _DRAIN_SECONDS = 5
@@ -36,7 +38,8 @@ class ServeSettings:
 
     `store` is where uploads are kept (see `store_at`), `database` and `broker` are URLs; empty: `state` and this
     process do it all. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
-    `access` is the rules file of who may; without one only loopback is listened on. `tls` is a certificate chain and
+    `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
+    loopback is listened on. `tls` is a certificate chain and
     its key (PEM).
     """
 
@@ -56,6 +59,8 @@ class ServeSettings:
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
     trust_sdk_tags: bool = False
+    cache: Cache | None = None
+    log_format: Format = "text"
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -77,7 +82,7 @@ def serve(
 
     Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
     """
-    prepare_log()
+    prepare_log(settings.log_format)
     check_host(settings.host, settings.public_url or "", guarded=settings.access is not None)
     check_tls(settings.tls)
     with locked(settings.state), listening(settings.host, settings.port) as listener:
@@ -99,6 +104,7 @@ def serve(
             platforms=settings.platforms,
             lease=settings.lease,
             queue_timeout=settings.queue_timeout,
+            cache=None if settings.no_worker else settings.cache,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import secrets
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError, ServiceError
@@ -70,7 +71,7 @@ class Attempt:
             _log.info("build %s: another build makes this image now", build.id)
             return lambda: True
         except FlyteBuildError as error:
-            return self._failed(error, _failure_of(error, log))
+            return self._failed(error, replace(_failure_of(error, log), kind=type(error).__name__))
         except Exception as error:  # noqa: BLE001 - whatever breaks, the build ends and the worker lives
             _log.exception("build %s: the builder broke", build.id)
             failure = BuildFailure(sentence=f"the builder broke: {type(error).__name__}")
@@ -112,6 +113,9 @@ class Attempt:
             parts=self._claim.parts,
             timeout=build.timeout,
             settle=self._settle,
+            build_id=build.id,
+            asked_at=build.created_at,
+            trace=build.trace,
         )
 
     def _settle(self, image_key: str) -> None:

@@ -59,6 +59,7 @@ def fail(
     """It cannot be done; neither can the whole of which it is a part, nor are its own parts of use."""
     row.state, row.ended_at = state.value, now
     row.error, row.step, row.error_log = failure.sentence, failure.step, failure.log
+    row.failure = failure.kind
     stop_parts(session, row, now)
     reason = Failure(message=failure.text, code="ImageBuildFailed", kind="USER")
     told = tell(session, row, lambda action: actions.fail(session, action, reason, now))

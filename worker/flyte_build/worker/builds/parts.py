@@ -57,6 +57,7 @@ def _split(session: Session, row: BuildRow, now: float) -> None:
         form=row.form,
         timeout=row.timeout,
         most_running=row.most_running,
+        trace=row.trace,
     )
     for name in names:
         part = rows.new_row(replace(whole, platforms=name), now)

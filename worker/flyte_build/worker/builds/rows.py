@@ -61,6 +61,7 @@ def new_row(new: NewBuild, now: float) -> BuildRow:
         timeout=new.timeout,
         most_running=new.most_running,
         sdk_name=sdk_name(new.target),
+        trace=new.trace,
         created_at=now,
         **_blank(),
     )
@@ -68,7 +69,7 @@ def new_row(new: NewBuild, now: float) -> BuildRow:
 
 def _blank() -> dict[str, object]:
     texts = dict.fromkeys(
-        ("owner", "reference", "spec_digest", "status", "error", "step", "error_log", "image_key", "failure", "trace"),
+        ("owner", "reference", "spec_digest", "status", "error", "step", "error_log", "image_key", "failure"),
         "",
     )
     numbers = dict.fromkeys(("attempts", "lease_until", "parts", "not_before"), 0)

@@ -29,6 +29,7 @@ class NewBuild:
     `form` says what the spec object holds: an SDK's `spec`, or our canonical `plan`, whose SHA-256 is the spec digest.
     `platforms` are joined by commas, `timeout` is in seconds (0: the worker's own). `most_queued` and `most_running`
     are how many builds its project may have in the queue and at work (0: any number).
+    `trace` is the context of the trace that the request belongs to (W3C `traceparent`), or empty.
     """
 
     project: str
@@ -44,6 +45,7 @@ class NewBuild:
     timeout: float = 0.0
     most_queued: int = 0
     most_running: int = 0
+    trace: str = ""
 
     @property
     def key(self) -> str:
@@ -89,6 +91,8 @@ class Build:
     parent_id: str | None
     joined_id: str | None
     image_key: str
+    failure: str
+    trace: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +128,12 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFailure:
-    """Why a build failed: one sentence, the step as the engine names it, and the last lines of its log."""
+    """Why a build failed: one sentence, the step as the engine names it, the last lines of its log, and its kind."""
 
     sentence: str
     step: str = ""
     log: str = ""
+    kind: str = ""
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,12 +18,17 @@ from flyte_build.worker.cli.service_flags import (
     FILE,
     access_option,
     broker_option,
+    cache_option,
     database_option,
     lease_option,
+    log_format_option,
     queue_timeout_option,
     secrets_option,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from flyte_build.worker.operating.log_lines import Format
 
 
 @click.command()
@@ -43,6 +49,8 @@ from flyte_build.worker.cli.service_flags import (
 @broker_option
 @queue_timeout_option
 @lease_option
+@cache_option
+@log_format_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
 @secrets_option
 @access_option
@@ -67,6 +75,8 @@ def serve(
     broker: str,
     queue_timeout: float,
     lease: float,
+    cache_keep: str | None,
+    log_format: Format,
     public_url: str | None,
     secrets: Path | None,
     access: Path | None,
@@ -91,6 +101,7 @@ def serve(
     from flyte_build.builder.spec import DEFAULT_PLATFORMS
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
+    from flyte_build.worker.operating.cache import Cache, parse_size
     from flyte_build.worker.secrets.projects import ProjectSecrets
     from flyte_build.worker.serve import ServeSettings
     from flyte_build.worker.serve import serve as run
@@ -124,6 +135,8 @@ def serve(
             platforms=",".join(map(str, wanted)),
             queue_timeout=queue_timeout,
             lease=lease,
+            cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
+            log_format=log_format,
         ),
         building,
     )

@@ -52,3 +52,17 @@ secrets_option = click.option(
     envvar="FLYTE_BUILD_SECRETS",
     help="Build secrets of projects: <project>/<group>/<key> below this folder, like mounted Kubernetes Secrets.",
 )
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="FLYTE_BUILD_LOG_FORMAT",
+    help="Lines of the service's own log: for people, or one JSON document a line.",
+)
+cache_option = click.option(
+    "--cache-keep",
+    metavar="SIZE",
+    default=None,
+    help="Prune BuildKit's build cache when it is larger, like 50GB.",
+)

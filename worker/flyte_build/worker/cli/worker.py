@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +15,17 @@ from flyte_build.worker.cli.serve import default_state, place_of, warn_early
 from flyte_build.worker.cli.service_flags import (
     access_option,
     broker_option,
+    cache_option,
     database_option,
     lease_option,
+    log_format_option,
     queue_timeout_option,
     secrets_option,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from flyte_build.worker.operating.log_lines import Format
 
 
 @click.command()
@@ -48,6 +54,8 @@ from flyte_build.worker.cli.service_flags import (
 )
 @queue_timeout_option
 @lease_option
+@cache_option
+@log_format_option
 @click.option(
     "--drain",
     type=click.FloatRange(min=0),
@@ -56,6 +64,8 @@ from flyte_build.worker.cli.service_flags import (
     metavar="SECONDS",
     help="At SIGTERM, what running builds are given to end before they are put back.",
 )
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Answer /healthz, /readyz and /metrics here.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="0.0.0.0 in a pod.")
 def worker(
     state: Path | None,
     registry: str | None,
@@ -70,7 +80,11 @@ def worker(
     build_timeout: float,
     queue_timeout: float,
     lease: float,
+    cache_keep: str | None,
+    log_format: Format,
     drain: float,
+    metrics_host: str,
+    metrics_port: int | None,
 ) -> None:
     """Take builds that `flyte-build serve` accepted, and build them with the BuildKit that --builder names.
 
@@ -87,6 +101,7 @@ def worker(
         )
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
+    from flyte_build.worker.operating.cache import Cache, parse_size
     from flyte_build.worker.pod import PodSettings, work
     from flyte_build.worker.secrets.projects import ProjectSecrets
 
@@ -104,6 +119,9 @@ def worker(
             lease=lease,
             drain=drain,
             queue_timeout=queue_timeout,
+            cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
+            log_format=log_format,
+            metrics=None if metrics_port is None else (metrics_host, metrics_port),
         ),
         ServiceBuilding(
             registry=target,

@@ -34,6 +34,7 @@ from flyte_build.worker.endpoint.pages import Pages
 from flyte_build.worker.endpoint.runs import RunRpc
 from flyte_build.worker.endpoint.small import ActionsRpc, ClusterRpc
 from flyte_build.worker.endpoint.tasks import TaskRpc, Tasks
+from flyte_build.worker.endpoint.tracing import Tracing
 from flyte_build.worker.endpoint.uploads import Uploads
 from flyte_build.worker.stores.local import LocalStore
 
@@ -76,7 +77,7 @@ def _store_routes(store: Store) -> list[Route]:
 
 def _services(parts: Parts) -> Mapping[str, ASGIApp]:
     tasks = Tasks(parts.database)
-    translating = (Translating(), Authorizing())
+    translating = (Tracing(parts.operating.traces), Translating(), Authorizing())
     services = (
         AuthMetadataServiceASGIApplication(AuthRpc(parts.gate), interceptors=translating),
         ActionsServiceASGIApplication(ActionsRpc(parts), interceptors=translating),

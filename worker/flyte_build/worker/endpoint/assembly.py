@@ -20,7 +20,9 @@ from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
 from flyte_build.worker.endpoint.echo import Echo
+from flyte_build.worker.endpoint.looking import checks_of, queue_of
 from flyte_build.worker.endpoint.parts import Parts, run_log
+from flyte_build.worker.operating.operating import Operating
 from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.container import Containers
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.worker.builds.request import ImageBuilding
+    from flyte_build.worker.operating.cache import Cache
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 20.0
@@ -43,6 +46,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
+    `cache`: see `CacheKeeper`.
     """
 
     state: Path
@@ -57,6 +61,7 @@ class Place:
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
     trust_sdk_tags: bool = False
+    cache: Cache | None = None
 
     @property
     def database_url(self) -> str:
@@ -71,7 +76,7 @@ class Service:
         self._database = Database(place.database_url)
         self._doorbell = Doorbell(place.broker or EMBEDDED)
         self._containers = Containers()
-        bell, gate = Bell(), gate_of(place.access)
+        bell, gate, operating = Bell(), gate_of(place.access), Operating.open("flyte-build-endpoint")
         base = f"{place.base_url}{STORE_PATH}"
         self._store = store_at(place.store, place.state, base_url=lambda: base, clock=time.time)
         actions = Actions(self._database, bell, time.time)
@@ -102,15 +107,20 @@ class Service:
             policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
             trusted=RegistryClient() if place.trust_sdk_tags else None,
+            operating=operating,
+            checks=checks_of(self._database, self._doorbell, self._store, place.registry, time.time),
         )
+        operating.metrics.watch_queue(partial(queue_of, self._database, time.time))
+        self._keeper = operating.keeper(place.cache) if worker and place.cache is not None else None
         self._echo = Echo(self._database, bell, self._upkeep)
+        watched = operating.observed(building)
         options = WorkerOptions(
             owner=f"{service}-{secrets.token_hex(4)}",
             slots=slots,
             scratch=place.state / "scratch",
             queue_seconds=place.queue_timeout,
         )
-        self._worker = BuildWorker(builds, self._store, building, build_logs, options) if worker else None
+        self._worker = BuildWorker(builds, self._store, watched, build_logs, options) if worker else None
         self._listener = Listener(self._doorbell) if worker else None
 
     def start(self) -> None:
@@ -125,6 +135,8 @@ class Service:
             self._doorbell.answer(self._worker.wake)
             self._listener.start()
             self._worker.start()
+        if self._keeper is not None:
+            self._keeper.start()
 
     def release(self) -> None:
         """Ends every stream that somebody watches, so that the server can drain."""
@@ -143,6 +155,10 @@ class Service:
         if not stopped:
             names = sorted(thread.name for thread in threading.enumerate())
             _log.warning("a build did not stop in time; it is put back when its lease ends (%s)", ", ".join(names))
+        if self._keeper is not None:
+            self._keeper.stop()
+        self.parts.checks.close()
+        self.parts.operating.close()
         self._doorbell.close()
         self._database.close()
 

@@ -101,6 +101,7 @@ class Creation:
                 timeout=policy.limits.build_seconds,
                 most_queued=policy.limits.queued,
                 most_running=policy.limits.running,
+                trace=self.parts.operating.traces.current(),
             ),
             new,
         )

@@ -9,11 +9,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from flyte_build.builder.engine import StepEnded
-from flyte_build.registry.errors import FlyteBuildError, InvalidName, ServiceError
+from flyte_build.registry.errors import FlyteBuildError, InvalidName
 from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint import html
 from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.tasks import BUILT_IN, Tasks
+from flyte_build.worker.operating.metrics import CONTENT_TYPE
+from flyte_build.worker.operating.readiness import Readiness
 from flyte_build.worker.runs.values import ActionName
 from flyte_build.worker.stores.keys import ObjectKey
 
@@ -48,6 +50,7 @@ class Pages:
             Route("/style.css", self._style),
             Route("/healthz", self._health),
             Route("/readyz", self._ready),
+            Route("/metrics", self._metrics),
             Route(_RUN, self._run),
             Route(f"{_RUN}/log", self._log),
             Route("/v2/domain/{domain}/project/{project}/tasks/{task}", self._task),
@@ -62,13 +65,16 @@ class Pages:
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"ok": True})
 
-    async def _ready(self, _: Request) -> Response:
-        missing = ["stopping"] if self._parts.stopping.is_set() else []
-        try:
-            await asyncio.to_thread(self._parts.actions.latest, 1)
-        except ServiceError:
-            missing.append("database")
-        return JSONResponse({"ok": not missing, "missing": missing}, status_code=503 if missing else 200)
+    async def _ready(self, request: Request) -> Response:
+        """`?all` answers 503 for anything that is missing, which is for monitors and not for balancers."""
+        stopping = ("stopping",) if self._parts.stopping.is_set() else ()
+        found = Readiness(missing=stopping + await asyncio.to_thread(self._parts.checks.missing))
+        well = not found.missing if "all" in request.query_params else found.ok
+        return JSONResponse(found.document(), status_code=200 if well else 503)
+
+    async def _metrics(self, _: Request) -> Response:
+        text = await asyncio.to_thread(self._parts.operating.metrics.text)
+        return Response(text, media_type=CONTENT_TYPE)
 
     async def _run(self, request: Request) -> Response:
         action = await asyncio.to_thread(self._find, request)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.bell import Bell
     from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.operating.operating import Operating
+    from flyte_build.worker.operating.readiness import Checks
     from flyte_build.worker.runs.actions import Actions
     from flyte_build.worker.runs.values import Action, ActionName
     from flyte_build.worker.stores.store import Store
@@ -64,6 +66,8 @@ class Parts:
     clock: Callable[[], float]
     gate: Gate
     policies: Policies
+    operating: Operating
+    checks: Checks
     platforms: str = ""
     trusted: RegistryClient | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import ServiceError
 from flyte_build.worker.operating.metrics import CONTENT_TYPE
+from flyte_build.worker.operating.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ _JSON = "application/json"
 
 
 @contextmanager
-def told(host: str, port: int, metrics: Metrics, missing: Callable[[], list[str]]) -> Iterator[int]:
+def told(host: str, port: int, metrics: Metrics, missing: Callable[[], tuple[str, ...]]) -> Iterator[int]:
     """Answers as long as the block; the port (0 takes a free one). ServiceError when it is taken."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,12 +60,12 @@ def told(host: str, port: int, metrics: Metrics, missing: Callable[[], list[str]
         thread.join()
 
 
-def _answer(path: str, metrics: Metrics, missing: Callable[[], list[str]]) -> tuple[int, str, bytes]:
+def _answer(path: str, metrics: Metrics, missing: Callable[[], tuple[str, ...]]) -> tuple[int, str, bytes]:
     if path == "/metrics":
         return 200, CONTENT_TYPE, metrics.text()
     if path == "/healthz":
         return 200, _JSON, json.dumps({"ok": True}).encode()
     if path == "/readyz":
-        found = missing()
-        return (503 if found else 200), _JSON, json.dumps({"ok": not found, "missing": found}).encode()
+        found = Readiness(missing=missing())
+        return (200 if found.ok else 503), _JSON, json.dumps(found.document()).encode()
     return 404, _JSON, json.dumps({"error": "there is no such page"}).encode()

@@ -88,7 +88,9 @@ def _built(
 
     with progress("plain") as sink:
         options = BuildOptions(builder=builder, machine=find_machine(), secrets=secrets, progress=sink)
-        built = driver.build(planned, BuildxEngine(), registry, options, force=force).built
+        engine = BuildxEngine()
+        wishes = driver.Wishes(surveyor=engine)
+        built = driver.build(planned, engine, registry, options, force=force, wishes=wishes).built
     if built is None or built.reference is None:
         raise AssertionError("a pushed build has a reference")
     return str(built.reference)

@@ -16,9 +16,12 @@ from flyte_build.builder.buildx.docker_config import private_config
 from flyte_build.builder.buildx.failure import failure
 from flyte_build.builder.buildx.prepare import prepare
 from flyte_build.builder.buildx.progress import Documents, Narrator
+from flyte_build.builder.buildx.survey import survey
 from flyte_build.builder.context import Context, lay_out
 from flyte_build.builder.engine import BuildOptions, BuiltImage
+from flyte_build.builder.installed import Installed
 from flyte_build.builder.plan import BuildPlan
+from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineError, InvalidInput
 from flyte_build.registry.names import Digest, ImageReference, Target
 
@@ -49,6 +52,12 @@ class BuildxEngine:
             engine="buildx",
             seconds=time.monotonic() - started,
         )
+
+    def installed(
+        self, image: ImageReference, platforms: tuple[Platform, ...], options: BuildOptions
+    ) -> tuple[Installed, ...]:
+        """What is installed in a pushed image, for each platform; EngineError when that cannot be seen."""
+        return survey(image, platforms, options)
 
 
 def _execute(call: Invocation, plan: BuildPlan, options: BuildOptions) -> None:

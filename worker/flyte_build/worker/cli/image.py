@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from flyte_build.builder.engine import BuildOptions
@@ -132,9 +134,9 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
             timeout=asked.number("timeout"),
             progress=sink,
         )
-        outcome = driver.build(
-            planned, BuildxEngine(), registry, options, force=asked.is_set("force"), wishes=asked.wishes
-        )
+        engine = BuildxEngine()
+        wishes = replace(asked.wishes, surveyor=engine)
+        outcome = driver.build(planned, engine, registry, options, force=asked.is_set("force"), wishes=wishes)
     return _ended(outcome, asked)
 
 

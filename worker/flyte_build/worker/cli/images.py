@@ -13,7 +13,9 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.inventory import Stored, inspect_image, list_images, shared
 from flyte_build.registry.names import Digest, ImageName, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
+from flyte_build.worker.cli import images_installed
 from flyte_build.worker.drivers.images import Needed, needed_by
+from flyte_build.worker.drivers.installed import read_installed
 
 _AGE = re.compile(r"(\d{1,6})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -43,12 +45,16 @@ def list_command(repository: str, as_json: bool) -> None:
 
 @images.command()
 @click.argument("image")
+@click.option("--packages", "every", is_flag=True, help="Name Debian's packages too, not only their number.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inspect(image: str, as_json: bool) -> None:
-    """One IMAGE (host/path:tag or @digest): platforms, spec, layers, and what is attached to it."""
-    found = inspect_image(RegistryClient(), ImageName.parse(image))
+def inspect(image: str, every: bool, as_json: bool) -> None:
+    """One IMAGE (host/path:tag or @digest): platforms, spec, layers, what is installed, and what is attached to it."""
+    client = RegistryClient()
+    found = inspect_image(client, ImageName.parse(image))
+    installed = read_installed(client, found)
     if as_json:
-        click.echo(json.dumps({"version": 1, "image": _document(found, whole=True)}))
+        document = {**_document(found, whole=True), "installed": images_installed.document(installed)}
+        click.echo(json.dumps({"version": 1, "image": document}))
         return
     click.echo(str(found.reference))
     click.echo(f"  platforms  {', '.join(map(str, found.platforms)) or 'none'}")
@@ -57,6 +63,8 @@ def inspect(image: str, as_json: bool) -> None:
     click.echo(f"  size       {_size(found.size)}")
     for blob in found.blobs:
         click.echo(f"  blob       {blob.digest} {_size(blob.size)} {blob.media_type}")
+    for line in images_installed.lines(installed, every=every):
+        click.echo(line)
     for one in found.attached:
         click.echo(f"  attached   {one.digest} {one.artifact_type or one.media_type}")
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 from flyte_build.builder.engine import BuildOptions, BuiltImage, Engine
+from flyte_build.builder.installed import Installed
 from flyte_build.builder.once import Once, Preflighted, existing_image
 from flyte_build.builder.plan import BuildPlan, plan
 from flyte_build.builder.resolve import AS_WRITTEN, BaseResolver, Pinning, ResolvedSpec, resolve
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.ecr import NewRepository, ensure_repository
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import EngineError, InvalidInput, RegistryError
 from flyte_build.registry.identity import Credentials
-from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
+from flyte_build.registry.names import Digest, ImageName, ImageReference, Registry, Repository, Target, parse_tag
+from flyte_build.worker.drivers.about import about
+from flyte_build.worker.drivers.installed import Surveyor, list_installed
 from flyte_build.worker.drivers.record import Discreet, Ready, Record, Recording, attach_record
 from flyte_build.worker.secrets.redaction import Redactor
 
@@ -70,9 +73,13 @@ def target_repository(spec: ImageSpec) -> Repository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What is wanted of `build` beside the image. `create` makes the repository where that is ECR's."""
+    """What is wanted of `build` beside the image. `create` makes the repository where that is ECR's.
+
+    `surveyor` says what is installed in the image, which then is attached too.
+    """
 
     attach: bool = True
+    surveyor: Surveyor | None = None
     create: NewRepository | None = None
 
 
@@ -109,8 +116,31 @@ def build(
             registry.put_tag(built.reference, tag)
     notes = [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
     if attaches and built.status == "built":
-        notes.append(attach_record(registry, built.reference, Record(plan=planned.plan, log=recording.text)))
+        notes += _recorded(planned, built.reference, registry, (options, wishes, recording))
     return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
+
+
+def _recorded(
+    planned: Planned, image: ImageReference, registry: RegistryClient, how: tuple[BuildOptions, Wishes, Recording]
+) -> list[str]:
+    """Attaches what is kept of a build; what went wrong, in sentences."""
+    options, wishes, recording = how
+    installed, note = _installed(planned, image, registry, (options, wishes))
+    record = Record(plan=planned.plan, log=recording.text, installed=installed, about=about(planned))
+    return [note, attach_record(registry, image, record)]
+
+
+def _installed(
+    planned: Planned, image: ImageReference, registry: RegistryClient, how: tuple[BuildOptions, Wishes]
+) -> tuple[tuple[Installed, ...], str]:
+    """What is installed in the image, and a sentence when that is not known: the image is whole without."""
+    options, wishes = how
+    if wishes.surveyor is None:
+        return (), ""
+    try:
+        return list_installed(wishes.surveyor, registry, image, (planned.plan, options)), ""
+    except (EngineError, RegistryError) as error:
+        return (), f"what is installed is not listed: {error.sentence}"
 
 
 def _named_now(registry: RegistryClient, name: ImageName) -> Digest | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.context import Context
 from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, Engine, StepEnded, StepOutput
+from flyte_build.builder.installed import Installed, format_installed
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError
@@ -103,10 +104,12 @@ def _load() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is attached. `about` are annotations of the plan's: facts that are no part of the image's identity."""
+    """What is attached. `about` are annotations of the plan's: facts that are no part of the image's identity.
+    `installed` is empty where that is not known."""
 
     plan: BuildPlan
     log: str
+    installed: tuple[Installed, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,13 +127,14 @@ def attach_record(registry: RegistryClient, image: ImageReference, record: Recor
 
 
 def _artifacts(record: Record, folder: Path) -> list[Artifact]:
-    from flyte_build.registry.artifacts import LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile
+    from flyte_build.registry.artifacts import INSTALLED_TYPE, LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile
     from flyte_build.registry.inventory import CREATED
 
     created = {CREATED: datetime.now(timezone.utc).isoformat(timespec="seconds")}
     kept: tuple[tuple[str, str, bytes, Mapping[str, str]], ...] = (
         (PLAN_TYPE, "plan.json", encode(record.plan), record.about),
         (LOG_TYPE, "build.log", record.log.encode(), created),
+        *(((INSTALLED_TYPE, "installed.json", format_installed(record.installed), {}),) if record.installed else ()),
     )
     made = []
     for kind, title, content, said in kept:

@@ -62,7 +62,9 @@ class ServiceBuilding:
                 progress=log.step,
                 cancelled=cancelled,
             )
-            outcome = driver.build(planned, BuildxEngine(), client, options, force=request.force)
+            engine = BuildxEngine()
+            wishes = driver.Wishes(surveyor=engine)
+            outcome = driver.build(planned, engine, client, options, force=request.force, wishes=wishes)
         if outcome.built is None or outcome.built.reference is None:
             raise AssertionError("a pushed build has a reference")
         log(f"{outcome.status} {outcome.built.reference}")

@@ -20,6 +20,7 @@ from tests.registry.images import package_of
 from tests.registry.servers import PASSWORD, USER, docker_registry, htpasswd, knowing
 
 from flyte_build.builder.buildx.docker_config import private_config
+from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import ImageReference, Registry, Repository, Target
@@ -47,12 +48,16 @@ def test_the_plan_and_the_log_are_attached_without_secrets_and_others_read_them(
     built = json.loads(done.out)["images"][0]
     found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", built["pinned"]).out)
     kinds = {entry["artifactType"]: entry["digest"] for entry in found["manifests"]}
-    assert set(kinds) == {"application/vnd.flyte-build.plan.v1+json", "application/vnd.flyte-build.log.v1"}
+    assert set(kinds) == {
+        f"application/vnd.flyte-build.{kind}" for kind in ("plan.v1+json", "log.v1", "installed.v1+json")
+    }
     for digest in kinds.values():
         name = f"{where}/trial@{digest}"
         assert run("oras", "pull", "--plain-http", "-o", str(tmp_path / "out"), name).code == 0
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
     log = (tmp_path / "out" / "build.log").read_text()
+    (listed,) = json.loads((tmp_path / "out" / "installed.json").read_text())["platforms"]
+    assert any(one["purl"].startswith("pkg:deb/debian/libc6@2") for one in listed["packages"])
     assert plan["recipe"]
     assert "said so" in log
     assert "s3cret-value" not in log + json.dumps(plan)
@@ -94,13 +99,39 @@ def test_images_are_listed_inspected_and_kept(tmp_path: Path, parts: Parts, wher
     assert len(lines) == 1
     assert lines[0].startswith(built["pinned"])
     one = json.loads(run("flyte-build", "images", "inspect", f"{where}/trial:mine", "--json").out)["image"]
-    assert len(one["attached"]) == 2
+    assert len(one["attached"]) == 3
     kept = run("flyte-build", "images", "prune", f"{where}/trial", "--yes", "--json")
     assert json.loads(kept.out)["removed"] == []
     assert [entry["why"] for entry in json.loads(kept.out)["kept"]] == ["tagged mine"]
     missing = run("flyte-build", "images", "inspect", f"{where}/nowhere:v1")
     assert missing.code == 1
     assert "there is no manifest" in missing.err
+
+
+def test_what_is_installed_is_said_and_changes_no_digest(tmp_path: Path, parts: Parts, where: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text(where)
+    file = spec_file(tmp_path, parts, 'pip = ["six==1.16.0"]', 'copy = "src"\nto = "/app"')
+    env = {"FLYTE_BUILD_CACHE": str(tmp_path / "cache")}
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "uv").symlink_to(cache_folder() / "uv")
+    without = run("flyte-build", "image", file, "--registry", f"{where}/a", "--no-attach", env=env)
+    built = run("flyte-build", "image", file, "--registry", f"{where}/b", "--progress", "plain", env=env)
+    assert built.code == 0, built.err
+    assert "listing what is installed" in built.err
+    assert built.out.rpartition("@")[2] == without.out.rpartition("@")[2]
+    said = run("flyte-build", "images", "inspect", built.out.strip())
+    assert "  installed  linux/amd64 (debian-" in said.out
+    assert "    pypi   six 1.16.0  /opt/venv\n" in said.out
+    assert " libc6 " not in said.out
+    assert "    deb    libc6 2." in run("flyte-build", "images", "inspect", built.out.strip(), "--packages").out
+    document = json.loads(run("flyte-build", "images", "inspect", built.out.strip(), "--json").out)["image"]
+    assert "pkg:pypi/six@1.16.0" in [package["purl"] for package in document["installed"][0]["packages"]]
+
+    (tmp_path / "src" / "a.py").write_text("# another file, the same packages")
+    again = run("flyte-build", "image", file, "--registry", f"{where}/b", "--progress", "plain", env=env)
+    assert "listing what is installed" not in again.err
+    assert "six 1.16.0" in run("flyte-build", "images", "inspect", again.out.strip()).out
 
 
 def old_image(where: str) -> ImageReference:

@@ -100,6 +100,7 @@ def test_a_failing_build_shows_the_step_and_its_last_lines_at_the_printed_url(
     page = service.page(url[0])
     assert "pip packages: flyte-build-no-such-package" in page
     assert "was not found in the package registry" in page
+    assert "the request names no platform: linux/amd64 is" in page
 
 
 def test_deploy_puts_a_task_whose_image_is_pinned(

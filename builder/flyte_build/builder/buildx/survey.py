@@ -92,7 +92,10 @@ def _from_archive(archive: Path, platform: Platform, platforms: tuple[Platform, 
 
 def _interesting(archive: tarfile.TarFile, prefix: str) -> Iterator[tuple[str, list[str]]]:
     for member in archive:
-        path = "/" + member.name.removeprefix("./").removeprefix(prefix).lstrip("/")
+        name = member.name.removeprefix("./")
+        if not name.startswith(prefix):
+            continue
+        path = "/" + name.removeprefix(prefix)
         if path.endswith(".json") and "/conda-meta/" in path:
             yield "conda", [path]
         kind = _kind(path)

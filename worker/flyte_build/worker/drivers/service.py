@@ -47,12 +47,15 @@ class ServiceBuilding:
         client = RegistryClient()
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
             spec = self._spec(request, policy, Path(folder) / "context")
+            if not spec.platforms:
+                spec = replace(spec, platforms=self._default(request))
+                log(f"the request names no platform: {_named(spec.platforms)} is this service's default")
             planned = driver.prepare(spec, Path(folder) / "context", client)
             for image in planned.resolved.context.images.values():
                 policy.check_base(image.repository)
             request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
-            log(f"base {planned.resolved.base} for {', '.join(map(str, planned.plan.platforms))}")
+            log(f"base {planned.resolved.base} for {_named(planned.plan.platforms)}")
             options = BuildOptions(
                 builder=self.builder,
                 machine=find_machine(),
@@ -75,6 +78,9 @@ class ServiceBuilding:
             seconds=time.monotonic() - started,
         )
 
+    def _default(self, request: BuildRequest) -> tuple[Platform, ...]:
+        return tuple(Platform.parse(text) for text in request.platforms) or self.platforms
+
     def _spec(self, request: BuildRequest, policy: Policy, context: Path) -> ImageSpec:
         """What is asked, once it is known to be allowed: to resolve a base is to ask its registry with our rights."""
         repository = repository_of(request.target, policy)
@@ -83,8 +89,11 @@ class ServiceBuilding:
         else:
             policy.check_context(request.context.stat().st_size)
             extract(request.context, context)
-        platforms = tuple(Platform.parse(text) for text in request.platforms) or self.platforms
-        spec = wire.parse(request.spec, name=repository.name, context=context, platforms=platforms)
+        spec = wire.parse(request.spec, name=repository.name, context=context)
         if spec.base is not None:
             policy.check_base(ImageName.parse(spec.base).repository)
         return replace(spec, registry=str(repository).removesuffix(f"/{repository.name}"))
+
+
+def _named(platforms: tuple[Platform, ...]) -> str:
+    return " and ".join(map(str, platforms))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.registry.chaos import chaos_before
-from tests.registry.images import index_package, manifest_of, noise, package_of
+from tests.registry.images import config_of, index_package, manifest_of, noise, package_of
 from tests.registry.servers import RawPush, checkers, docker_registry, judged, tool
 
 from flyte_build.registry.blob import Blob
@@ -17,6 +18,7 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import OCI_MANIFEST, Descriptor, Platform
 from flyte_build.registry.encode import EMPTY, EMPTY_TYPE, encode_manifest
 from flyte_build.registry.errors import InvalidInput, RegistryMissing, RegistryProtocol
+from flyte_build.registry.inventory import list_images
 from flyte_build.registry.layout import read_layout
 from flyte_build.registry.names import ImageName, ImageReference, Registry, Repository, Target
 from flyte_build.registry.options import RegistryOptions
@@ -199,8 +201,9 @@ def test_tags_are_listed_and_images_deleted_as_others_see_it(
 
 def test_ten_thousand_tags_are_listed(repository: Repository, client: RegistryClient, root: Path) -> None:
     push = RawPush(f"http://{repository.registry}")
-    push.blob(repository.path, b"{}")
-    body = manifest_of(b"{}")
+    config = config_of()
+    push.blob(repository.path, config)
+    body = manifest_of(config)
     # Writing them one by one is the slow part, and only one is needed to make the directory that they live in.
     push.manifest(repository.path, "t00000", body)
     push.close()
@@ -211,6 +214,13 @@ def test_ten_thousand_tags_are_listed(repository: Repository, client: RegistryCl
         link.write_text(str(digest_of(body)))
     tags = list(client.manifests.tags(repository))
     assert sorted(tags) == [f"t{number:05}" for number in range(10_000)]
+    # Each tag is a request: a tenth of them shows that it is one image under all its tags, and how far we are.
+    for number in range(1000, 10_000):
+        shutil.rmtree(first.with_name(f"t{number:05}"))
+    counted: list[tuple[int, int]] = []
+    (image,) = list_images(client, repository, lambda *said: counted.append(said))
+    assert len(image.tags) == 1000
+    assert sorted(counted) == [(1, 1), *((done, 1000) for done in range(1, 1001))]
 
 
 def _note(text: str, subject: Descriptor) -> tuple[list[Blob], bytes]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import count
 
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import INDEXES, MANIFESTS, Descriptor, Platform
 from flyte_build.registry.documents import IMAGE_CONFIGS, ImageConfig, Manifest, decode_config
 from flyte_build.registry.errors import InvalidName
 from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
-from flyte_build.registry.parallel import in_parallel
+from flyte_build.registry.parallel import Item, Result, in_parallel
 from flyte_build.registry.referrers import Referrers
 
 SPEC_DIGEST = "build.flyte.spec-digest"
@@ -52,20 +53,34 @@ class Stored:
         return self.spec_digest.hex[:40] if self.spec_digest else ""
 
 
-def tagged(client: RegistryClient, repository: Repository) -> dict[str, Manifest]:
-    """What each tag names now. Tags of the referrers tag scheme are no tags of images."""
+Counted = Callable[[int, int], None]
+
+
+def nobody(done: int, total: int) -> None:
+    """For when nobody looks."""
+
+
+def tagged(client: RegistryClient, repository: Repository, counted: Counted = nobody) -> dict[str, Manifest]:
+    """What each tag names now. Tags of the referrers tag scheme are no tags of images.
+
+    One request for each tag: registries have no other way. `counted` hears how many of how many are read.
+    """
     tags = [tag for tag in client.manifests.tags(repository) if not _FALLBACK.fullmatch(tag)]
 
     def find(tag: str) -> Manifest | None:
         return client.manifests.find(ImageName(repository, tag))
 
-    named = zip(tags, in_parallel(find, tags, client.api.options.parallel), strict=True)
+    looked = in_parallel(_counting(find, len(tags), counted), tags, client.api.options.parallel)
+    named = zip(tags, looked, strict=True)
     return {tag: manifest for tag, manifest in named if manifest is not None}
 
 
-def list_images(client: RegistryClient, repository: Repository) -> tuple[Stored, ...]:
-    """Everything that a tag names, newest first, then what has no time. A repository that is not there is empty."""
-    named = tagged(client, repository)
+def list_images(client: RegistryClient, repository: Repository, counted: Counted = nobody) -> tuple[Stored, ...]:
+    """Everything that a tag names, newest first, then what has no time. A repository that is not there is empty.
+
+    `counted` hears how many of how many tags, and then images, are read.
+    """
+    named = tagged(client, repository, counted)
     tags: dict[Digest, list[str]] = defaultdict(list)
     for tag, manifest in named.items():
         tags[manifest.descriptor.digest].append(tag)
@@ -74,7 +89,8 @@ def list_images(client: RegistryClient, repository: Repository) -> tuple[Stored,
     def describe(manifest: Manifest) -> Stored:
         return _describe(client, repository, manifest, tuple(sorted(tags[manifest.descriptor.digest])))
 
-    images = in_parallel(describe, list(unique.values()), client.api.options.parallel)
+    manifests = list(unique.values())
+    images = in_parallel(_counting(describe, len(manifests), counted), manifests, client.api.options.parallel)
     return tuple(sorted(images, key=_newest_first))
 
 
@@ -86,11 +102,22 @@ def inspect_image(client: RegistryClient, name: ImageName) -> Stored:
 
 def shared(images: Iterable[Stored]) -> dict[Digest, int]:
     """For each blob that several of these images have: how many have it."""
-    count: dict[Digest, int] = defaultdict(int)
+    holders: dict[Digest, int] = defaultdict(int)
     for image in images:
         for digest in {blob.digest for blob in image.blobs}:
-            count[digest] += 1
-    return {digest: number for digest, number in count.items() if number > 1}
+            holders[digest] += 1
+    return {digest: number for digest, number in holders.items() if number > 1}
+
+
+def _counting(work: Callable[[Item], Result], total: int, counted: Counted) -> Callable[[Item], Result]:
+    done = count(1)
+
+    def counting(item: Item) -> Result:
+        result = work(item)
+        counted(next(done), total)
+        return result
+
+    return counting
 
 
 def _describe(client: RegistryClient, repository: Repository, manifest: Manifest, tags: tuple[str, ...]) -> Stored:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import click
 
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.inventory import Stored, inspect_image, list_images, shared
+from flyte_build.registry.inventory import Counted, Stored, inspect_image, list_images, shared
 from flyte_build.registry.names import Digest, ImageName, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
 from flyte_build.worker.cli import images_installed
@@ -31,7 +33,8 @@ def images() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_command(repository: str, as_json: bool) -> None:
     """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
-    found = list_images(RegistryClient(), Repository.parse(repository))
+    with _counter() as counted:
+        found = list_images(RegistryClient(), Repository.parse(repository), counted)
     if as_json:
         click.echo(json.dumps({"version": 1, "images": [_document(one) for one in found]}))
         return
@@ -96,12 +99,29 @@ def prune(
     where = Repository.parse(repository)
     client = RegistryClient()
     rule = _rule(parse_age(older_than), keep, digests, needed_by(database, where) if database else Needed())
-    verdicts = choose(list_images(client, where), rule, datetime.now(timezone.utc))
+    with _counter() as counted:
+        verdicts = choose(list_images(client, where, counted), rule, datetime.now(timezone.utc))
     going = sum(verdict.goes for verdict in verdicts)
     if going and not dry_run and not yes:
         click.confirm(f"remove {going} of {len(verdicts)} images from {where}?", abort=True, err=True)
     gone = [verdict.image for verdict in verdicts if verdict.goes] if dry_run else list(remove(client, where, verdicts))
     _answer(verdicts, gone, dry_run=dry_run, as_json=as_json)
+
+
+@contextmanager
+def _counter() -> Iterator[Counted]:
+    """Draws how much is read, on a terminal and nowhere else: a repository may have ten thousand tags."""
+    drawn = sys.stderr.isatty()
+
+    def counted(done: int, total: int) -> None:
+        if drawn and (done % 25 == 0 or done == total):
+            click.echo(f"\r\x1b[Kreading {done:,} of {total:,}", nl=False, err=True)
+
+    try:
+        yield counted
+    finally:
+        if drawn:
+            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def parse_age(text: str) -> timedelta:

@@ -145,6 +145,18 @@ def test_the_failure_of(failed: Any, prose: tuple[str, ...], sentence: str, hint
     assert "s3cret" not in error.sentence
 
 
+def test_a_builder_that_does_not_answer_is_away_and_no_failed_step() -> None:
+    error = failure(TARGET, ("[internal] waiting for connection", "failed: DeadlineExceeded: no", ()), ())
+    assert isinstance(error, EngineMissing)
+    assert error.transient
+
+
+def test_what_a_step_says_of_other_servers_is_no_loss_of_the_engine() -> None:
+    lost = "rpc error: code = Unavailable desc = error reading from server: EOF"
+    assert failure(TARGET, None, (f"ERROR: failed to receive status: {lost}",)).transient
+    assert not failure(TARGET, ("RUN x", "exit code: 1", (lost,)), ("ERROR: failed to solve: exit code: 1",)).transient
+
+
 @pytest.mark.parametrize("said", ["ERROR: Cannot connect to the Docker daemon at x", "ERROR: dial: connection refused"])
 def test_an_engine_that_went_away_is_said_to_be_gone(said: str) -> None:
     error = failure(TARGET, None, (said,))

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 _START_SECONDS = 90
 _BASE_ENVIRONMENT = ("PATH", "LANG", "TMPDIR")
@@ -69,6 +71,14 @@ class Server:
             assert time.monotonic() < deadline, f"{self.name} does not answer: {said}"
             time.sleep(0.05)
         return self
+
+    def database(self, name: str) -> Server:
+        """The same PostgreSQL, with an empty database of this name."""
+        asked = create_engine(self.url.replace("://", "+psycopg://"), isolation_level="AUTOCOMMIT")
+        with asked.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        asked.dispose()
+        return replace(self, url=self.url.replace("/postgres", f"/{name}"))
 
     def kill(self) -> None:
         """The whole of it at once, as the kernel does when memory is gone."""

@@ -35,11 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def database_name(server: Server, fresh_name: str) -> str:
-    engine = create_engine(server.url.replace("://", "+psycopg://"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {fresh_name}"))
-    engine.dispose()
-    return server.url.replace("/postgres", f"/{fresh_name}")
+    return server.database(fresh_name).url
 
 
 def engine_of(url: str) -> Engine:

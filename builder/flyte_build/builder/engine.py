@@ -18,7 +18,7 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageReference, Registry, Target
 
-Output = Literal["push", "load", "none"]
+Output = Literal["push", "part", "load", "none"]
 Compression = Literal["zstd", "gzip"]
 
 
@@ -74,10 +74,12 @@ class BuildOptions:
     """Everything about a build that does not change the image, and so can never be digested.
 
     `secrets` are files by secret name; `credentials` reach the engine in place of the user's own. `cache` separates
-    the cache mounts of tenants. `timeout` is in seconds.
+    the cache mounts of tenants. `timeout` is in seconds. The output `part` pushes manifests without a tag, and `only`
+    says for which of the plan's platforms: `join_parts` makes the image of them.
     """
 
     output: Output = "push"
+    only: tuple[Platform, ...] = ()
     builder: str | None = None
     compression: Compression = "zstd"
     machine: Machine = field(default_factory=Machine)

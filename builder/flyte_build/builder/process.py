@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +13,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+# Kills its whole group when nobody holds the other end of its stdin any more: a build client outlives the process
+# that was killed over it, and would go on building what somebody else builds again by then.
+_WATCHED = """exec 3<&0 </dev/null
+(read -r _ <&3; kill -9 0) >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+"""
 _POLL = 0.1
 _GRACE = 5.0
 
@@ -27,8 +35,8 @@ def run(
     """Run `argv`, passing stderr to `hear` as it comes; the exit code, or None when it was stopped.
 
     It is stopped when `cancelled` is set, after `timeout` seconds, or when this thread is interrupted: SIGINT to
-    the whole group, then SIGKILL. Killing a Buildx client stops the `RUN` step that it waits for. OSError when
-    `argv` cannot be started.
+    the whole group, then SIGKILL; also when this process is killed. Killing a Buildx client stops the `RUN` step that
+    it waits for. OSError when `argv` cannot be started.
     """
     process = _start(argv, environment)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -44,9 +52,11 @@ def run(
 
 
 def _start(argv: tuple[str, ...], environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    if shutil.which(argv[0], path=(environment or os.environ).get("PATH")) is None:
+        raise FileNotFoundError(f"there is no program {argv[0]}")
     return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
+        ("/bin/sh", "-c", _WATCHED, "sh", *argv),
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=None if environment is None else dict(environment),
@@ -89,8 +99,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     # A leader that is gone may have children that ignore SIGINT, as a shell's background jobs do.
     _signal(process, signal.SIGKILL)
     process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    for pipe in (process.stdin, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -15,6 +15,7 @@
     │   └── RegistryUntrusted   its certificate, or a place that it sends us to, cannot be trusted
     ├── EngineError             the engine that executes a plan
     │   ├── EngineMissing       there is no engine to be had, or it lacks what the plan needs
+    │   │   └── EngineAway      it does not answer, or went away during the build (transient)
     │   ├── BuildFailed         a step of the plan failed; carries the step and its last lines
     │   └── BuildCancelled      somebody stopped it
     ├── PackageIndexError       a package index did not give what the recipe needs
@@ -124,6 +125,12 @@ class EngineError(FlyteBuildError):
 
 class EngineMissing(EngineError):
     """No engine to be had, or one that lacks what the plan needs."""
+
+
+class EngineAway(EngineMissing):
+    """The engine does not answer now, or went away while it built."""
+
+    transient = True
 
 
 class BuildFailed(EngineError):

@@ -60,11 +60,13 @@ def build_argv(call: Invocation) -> tuple[str, ...]:
 
 def _output(call: Invocation) -> str:
     name = _field("name", ",".join(str(name) for name in call.target.names()))
-    if call.output == "push" and call.stores_images:
+    if call.output == "part":
+        name = f"{_field('name', str(call.target.repository))},push-by-digest=true,name-canonical=true"
+    if call.output in {"push", "part"} and call.stores_images:
         # Neither unpacked nor kept by the engine: the registry is where everybody takes it from. An empty `push=`
         # is true to BuildKit and nothing to Buildx, which would else push once more from Docker's own store.
         return f"type=image,{name},push=,oci-mediatypes=true,unpack=false,store=false{_form(call)}"
-    if call.output == "push":
+    if call.output in {"push", "part"}:
         return f"type=image,{name},push=true,oci-mediatypes=true{_form(call) if call.annotations else ''}"
     if call.output == "load":
         return f"type=docker,{name}"

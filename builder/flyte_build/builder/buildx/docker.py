@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import EngineMissing
+from flyte_build.registry.errors import EngineAway, EngineMissing
 from flyte_build.registry.redact import plain
 
 # The first Buildx that prints `--progress=rawjson`.
@@ -59,12 +59,15 @@ def find_engine(builder: str | None = None) -> DockerEngine:
         raise EngineMissing("there is no docker command", hint="install Docker with Buildx 0.13 or newer")
     with ThreadPoolExecutor(2) as asking:
         inspected = asking.submit(_ask, docker, "buildx", "inspect", *((builder,) if builder else ()))
-        info = _info(_ask(docker, "info", "--format", "{{json .}}"))
+        said = _ask(docker, "info", "--format", "{{json .}}")
+        driver = "" if said.fine or not builder else _driver(inspected.result(), builder)
+        # A BuildKit elsewhere needs no Docker engine beside the client.
+        info = _info(said, needed=driver != "remote")
         buildx = _buildx(info)
         driver = _driver(inspected.result(), builder)
     return DockerEngine(
         command=(docker,),
-        server=str(info["ServerVersion"]),
+        server=str(info.get("ServerVersion") or ""),
         buildx=buildx,
         driver=driver,
         stores_images=driver == "docker" and _has_snapshotter(info.get("DriverStatus")),
@@ -89,14 +92,14 @@ def _ask(*argv: str) -> _Said:
     return _Said(fine=done.returncode == 0, out=done.stdout, last=said[-1] if said else "")
 
 
-def _info(said: _Said) -> dict[str, object]:
+def _info(said: _Said, *, needed: bool) -> dict[str, object]:
     """What the engine says of itself, and Docker's client of its own plugins."""
     try:
         found = json.loads(said.out)
     except ValueError:
         found = {}
-    if not isinstance(found, dict) or not found.get("ServerVersion"):
-        raise EngineMissing(_with_reason("no Docker engine answers", said), hint=_START)
+    if not isinstance(found, dict) or (needed and not found.get("ServerVersion")):
+        raise EngineAway(_with_reason("no Docker engine answers", said), hint=_START)
     return found
 
 

@@ -38,11 +38,11 @@ class BuildxEngine:
             asked = asking.submit(find_engine, options.builder)
             lay_out(plan, context, work / "context")
             engine = asked.result()
-            engine.require(plan.platforms)
+            engine.require(options.only or plan.platforms)
             call = prepare(work, engine, (plan, context, target), options)
             _execute(call, plan, options)
             digest = _digest(Path(call.metadata), options)
-        pushed = options.output == "push" and digest is not None
+        pushed = options.output in {"push", "part"} and digest is not None
         return BuiltImage(
             spec_digest=plan.spec_digest,
             digest=digest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flyte_build.registry.errors import BuildFailed, EngineError, EngineMissing
+from flyte_build.registry.errors import BuildFailed, EngineAway, EngineError
 from flyte_build.registry.names import Target
 
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
@@ -16,9 +16,13 @@ def failure(target: Target, failed: tuple[str, str, tuple[str, ...]] | None, pro
     `failed` is the first vertex that failed, as (title, BuildKit's error, its last lines); `prose` what Buildx
     itself printed.
     """
+    if _went_away(prose) or (failed is None and any("connection refused" in line for line in prose[-1:])):
+        return EngineAway("the Docker engine went away during the build", hint="start it again and repeat the command")
     if failed is None:
         return _of_client(target, prose)
     title, error, log = failed
+    if title.startswith(_CONNECTING):
+        return EngineAway(f"the build engine cannot be connected to: {_first_line(error)}", hint="start it, and repeat")
     code = _EXIT_CODE.search(error)
     if code is None:
         return BuildFailed(f"{title} failed: {_first_line(error)}", step=title, log=log)
@@ -29,11 +33,25 @@ def failure(target: Target, failed: tuple[str, str, tuple[str, ...]] | None, pro
 def _of_client(target: Target, prose: tuple[str, ...]) -> EngineError:
     said = next((line for line in reversed(prose) if line.startswith("ERROR")), prose[-1] if prose else "")
     reason = said.removeprefix("ERROR: ").removeprefix("failed to solve: ")
-    if "Cannot connect to the Docker daemon" in reason or "connection refused" in reason:
-        return EngineMissing(
-            "the Docker engine went away during the build", hint="start it again and repeat the command"
-        )
     return BuildFailed(f"docker buildx could not build {target}: {reason or 'it said nothing'}", log=prose)
+
+
+# The first vertices of a builder that is not Docker's own.
+_CONNECTING = ("[internal] waiting for connection", "[internal] booting buildkit")
+# What gRPC's and Docker's clients say of a server that is not there (any more).
+_AWAY = (
+    "Cannot connect to the Docker daemon",
+    "code = Unavailable",
+    "error reading from server",
+    "transport is closing",
+    "connection error: desc",
+    "listing workers for Build",
+)
+
+
+def _went_away(prose: tuple[str, ...]) -> bool:
+    """Whether the client's last words are that it lost its engine: what a step says is a step's own matter."""
+    return any(line.startswith("ERROR") and any(words in line for words in _AWAY) for line in prose[-5:])
 
 
 def _first_line(text: str) -> str:

@@ -39,7 +39,7 @@ def prepare(
         contexts=_contexts(plan, context),
         dockerfile=str(file),
         metadata=str(work / "metadata.json"),
-        platforms=plan.platforms,
+        platforms=options.only or plan.platforms,
         target=target,
         output=options.output,
         builder=options.builder,
@@ -72,7 +72,7 @@ def _lay_recipe(plan: BuildPlan, folder: Path, options: BuildOptions) -> None:
     common = folder / "common"
     # copyfile: with the timestamps of a wheel, BuildKit would take another recipe's file of the same size for ours.
     shutil.copytree(str(resources.files("flyte_build.builder") / "recipe_files"), common, copy_function=shutil.copyfile)
-    for platform in plan.platforms:
+    for platform in options.only or plan.platforms:
         place = folder / platform.architecture / "bin"
         place.mkdir(parents=True)
         _link_or_copy(_uv(platform, options), place / "uv")

@@ -18,6 +18,9 @@ from flyte_build.worker.cli.service_flags import (
     FILE,
     access_option,
     broker_option,
+    builder_name,
+    builder_option,
+    builder_tls_option,
     cache_option,
     database_option,
     lease_option,
@@ -56,7 +59,8 @@ if TYPE_CHECKING:
 @access_option
 @click.option("--tls-cert", type=FILE, help="Answer https with this certificate chain (PEM).")
 @click.option("--tls-key", type=FILE, help="The key of --tls-cert.")
-@click.option("--builder", help="A Docker Buildx builder by name.")
+@builder_option
+@builder_tls_option
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option(
     "--trust-sdk-tags",
@@ -83,6 +87,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     builder: str | None,
+    builder_tls: Path | None,
     concurrency: int,
     trust_sdk_tags: bool,
     no_worker: bool,
@@ -106,13 +111,14 @@ def serve(
     from flyte_build.worker.serve import ServeSettings
     from flyte_build.worker.serve import serve as run
 
-    place = place_of(target)
+    place, state = place_of(target), state or default_state()
+    builder = builder_name(builder or found.builder, builder_tls, state)
     if not no_worker:
-        threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
+        threading.Thread(target=warn_early, args=(place, builder), daemon=True).start()
     wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms or DEFAULT_PLATFORMS
     building = ServiceBuilding(
         registry=target,
-        builder=builder or found.builder,
+        builder=builder,
         platforms=wanted,
         policies=policies_of(target, access),
         secrets=ProjectSecrets(root=secrets),
@@ -121,7 +127,7 @@ def serve(
         ServeSettings(
             host=host,
             port=port,
-            state=state or default_state(),
+            state=state,
             registry=target,
             public_url=public_url,
             concurrency=concurrency,

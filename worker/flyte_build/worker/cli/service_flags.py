@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -31,6 +32,15 @@ queue_timeout_option = click.option(
     default=0,
     metavar="SECONDS",
     help="Fail builds that no worker took for so long; 0 lets them wait.",
+)
+builder_option = click.option(
+    "--builder",
+    help="Where builds run: a Docker Buildx builder by name, or a BuildKit at unix:///socket or tcp://host:port.",
+)
+builder_tls_option = click.option(
+    "--builder-tls",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder with ca.pem, cert.pem and key.pem, for a BuildKit at tcp://.",
 )
 lease_option = click.option(
     "--lease",
@@ -66,3 +76,13 @@ cache_option = click.option(
     default=None,
     help="Prune BuildKit's build cache when it is larger, like 50GB.",
 )
+
+
+def builder_name(builder: str | None, certificates: Path | None, state: Path) -> str | None:
+    """The name of the Buildx builder that is meant; one for an address is kept in the state folder."""
+    from flyte_build.builder.buildx.remote import is_address, remote_builder
+
+    if builder is None or not is_address(builder):
+        return builder
+    os.environ.setdefault("BUILDX_CONFIG", str(state.absolute() / "buildx"))
+    return remote_builder(builder, certificates)

@@ -15,6 +15,9 @@ from flyte_build.worker.cli.serve import default_state, place_of, warn_early
 from flyte_build.worker.cli.service_flags import (
     access_option,
     broker_option,
+    builder_name,
+    builder_option,
+    builder_tls_option,
     cache_option,
     database_option,
     lease_option,
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
 @broker_option
 @secrets_option
 @access_option
-@click.option("--builder", help="A Docker Buildx builder by name, also a remote one.")
+@builder_option
+@builder_tls_option
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option("--platform", "platforms", multiple=True, help="Take builds for this only (repeatable); all by default.")
 @click.option(
@@ -75,6 +79,7 @@ def worker(
     secrets: Path | None,
     access: Path | None,
     builder: str | None,
+    builder_tls: Path | None,
     concurrency: int,
     platforms: tuple[str, ...],
     build_timeout: float,
@@ -105,12 +110,13 @@ def worker(
     from flyte_build.worker.pod import PodSettings, work
     from flyte_build.worker.secrets.projects import ProjectSecrets
 
-    place = place_of(target)
-    threading.Thread(target=warn_early, args=(place, builder or found.builder), daemon=True).start()
+    place, state = place_of(target), state or default_state()
+    builder = builder_name(builder or found.builder, builder_tls, state)
+    threading.Thread(target=warn_early, args=(place, builder), daemon=True).start()
     wanted = tuple(Platform.parse(text) for text in platforms)
     work(
         PodSettings(
-            state=state or default_state(),
+            state=state,
             database=database,
             broker=broker,
             store=store or found.store or "",
@@ -125,7 +131,7 @@ def worker(
         ),
         ServiceBuilding(
             registry=target,
-            builder=builder or found.builder,
+            builder=builder,
             timeout=build_timeout,
             policies=policies_of(target, access),
             secrets=ProjectSecrets(root=secrets),

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flyte_build.builder.buildx.engine import BuildxEngine
-from flyte_build.builder.engine import BuildOptions
+from flyte_build.builder.engine import BuildOptions, BuiltImage
+from flyte_build.builder.join import join_parts
 from flyte_build.builder.machine import find_machine
 from flyte_build.builder.sources import wire
 from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
 from flyte_build.bundler.receive import extract
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.names import ImageName
+from flyte_build.registry.errors import ServiceUnavailable
+from flyte_build.registry.names import ImageName, ImageReference
 from flyte_build.worker.access.policy import Policies, Policy
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
@@ -56,7 +58,13 @@ class ServiceBuilding:
             request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
             log(f"base {planned.resolved.base} for {_named(planned.plan.platforms)}")
+            if request.part or request.parts:
+                found = None if request.force else driver.check(planned, client).built
+                if found is not None or request.parts:
+                    return _joined(request, planned, found, client, started)
             options = BuildOptions(
+                output="part" if request.part else "push",
+                only=(Platform.parse(request.part),) if request.part else (),
                 builder=self.builder,
                 machine=find_machine(),
                 cache=f"{request.project}-",
@@ -97,3 +105,22 @@ class ServiceBuilding:
 
 def _named(platforms: tuple[Platform, ...]) -> str:
     return " and ".join(map(str, platforms))
+
+
+def _joined(
+    request: BuildRequest, planned: driver.Planned, found: BuiltImage | None, client: RegistryClient, started: float
+) -> BuildOutcome:
+    """One image of what several workers built, or the one that is there already."""
+    digest = str(planned.plan.spec_digest)
+    reference = found.reference if found is not None else None
+    if reference is None:
+        if any(part.spec_digest != digest for part in request.parts):
+            raise ServiceUnavailable(f"the base of {planned.target.repository} moved while its platforms were built")
+        parts = {Platform.parse(part.platforms): ImageReference.parse(part.reference) for part in request.parts}
+        reference = join_parts(planned.plan, planned.target, parts, client.manifests)
+    return BuildOutcome(
+        reference=str(reference),
+        spec_digest=digest,
+        status="built" if found is None else "exists",
+        seconds=time.monotonic() - started,
+    )

@@ -150,11 +150,14 @@ class Deployment:
             time.sleep(0.05)
 
     def states(self) -> dict[str, int]:
-        return dict(self.ask("SELECT state, count(*) FROM builds GROUP BY state"))
+        return {
+            str(state): int(str(count))
+            for state, count in self.ask("SELECT state, count(*) FROM builds GROUP BY state")
+        }
 
     def began(self) -> list[tuple[str, str, int, float]]:
         lines = self.notes.read_text().splitlines() if self.notes.exists() else []
-        return [tuple(json.loads(line)) for line in lines]  # type: ignore[misc]
+        return [tuple(json.loads(line)) for line in lines]
 
     def said(self) -> str:
         return "\n".join(

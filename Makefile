@@ -4,7 +4,7 @@ PARTS := tests/parts/parts
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint package format setup parts stop clean
+.PHONY: help demo test check lint docs package format setup parts stop clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -25,6 +25,9 @@ lint: setup ## style, types and layers only
 	@$(BIN)/lint-imports
 	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck -x $(PARTS) tests/parts/workflows tests/parts/package tests/parts/lib/*.sh .ci/run; fi
 	@tests/parts/workflows
+
+docs: setup ## write docs/reference from the code
+	@$(BIN)/python docs/generate.py
 
 package: setup ## build sdist and wheel into dist/, and test the wheel alone
 	@tests/parts/package $(ARGS)

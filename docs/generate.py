@@ -1,0 +1,159 @@
+"""Writes docs/reference from the code: `make docs`. A test says when it is stale.
+
+python docs/generate.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+import yaml
+
+from flyte_build.builder.sources.toml import IMAGE_KEYS
+from flyte_build.builder.sources.toml_layers import KINDS
+from flyte_build.worker import settings
+from flyte_build.worker.cli import commands
+from flyte_build.worker.operating.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("registry", "builder", "bundler", "worker")
+HEAD = "<!-- Made by docs/generate.py (`make docs`) from the code: change that. -->\n\n"
+KEYS = {
+    "registry": "where images go, like ghcr.io/acme",
+    "builder": "a Docker Buildx builder by name",
+    "endpoint": "the URL of a flyte-build or Flyte endpoint",
+    "project": "Flyte's project",
+    "domain": "Flyte's domain",
+    "store": "where bundles go instead of an endpoint, like oci://ghcr.io/acme/code",
+    "platforms": "platforms of images that name none; a list in the table, commas in the variable",
+    "images": "a table of bases by name, for `ref` and `flyte.Image.from_ref_name`",
+    "secret_providers": "who is asked for build secrets, in order",
+}
+
+
+def cli() -> str:
+    """Every command with its help and flags."""
+    parts = ["# Command line\n\nstdout is the answer; progress, notes and errors go to stderr.\n"]
+    for name in commands._COMMANDS:
+        parts += _command(f"flyte-build {name}", commands.load(name))
+    return "\n".join(parts)
+
+
+def _command(path: str, command: click.Command) -> Iterator[str]:
+    context = click.Context(command, info_name=path)
+    yield f"## {path}\n\n{_prose(command.help or '')}\n"
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"`{path} {usage}`\n"
+    rows = [record for one in command.params if (record := one.get_help_record(context)) is not None]
+    if rows:
+        yield "| flag | |\n| --- | --- |\n" + "".join(f"| `{_cell(flag)}` | {_cell(text)} |\n" for flag, text in rows)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _command(f"{path} {name}", inner)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"(?m)^\s+", "", text.replace("\b", "")).replace("\f", "").replace("<", "&lt;").strip()
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def image_toml() -> str:
+    """The keys of an image and of every kind of layer."""
+    text = "# image.toml\n\nOne image, or several as `[[images]]`. Paths are relative to the file.\n"
+    text += "\n## Keys of an image\n\n" + "".join(f"- `{key}`\n" for key in IMAGE_KEYS)
+    text += "\n## Layers\n\nEach `[[layers]]` table is one of these, in the order in which they are written.\n\n"
+    text += "| it says what it is by | other keys (required ones in bold) |\n| --- | --- |\n"
+    for name, kind in KINDS.items():
+        keys = (
+            f"**`{key}`** ({kind.keys[key]})" if key in kind.required else f"`{key}` ({kind.keys[key]})"
+            for key in kind.keys
+        )
+        text += f"| `{name}` ({kind.value}) | {', '.join(keys)} |\n"
+    where = "../../builder/flyte_build/builder/sources/image.schema.json"
+    return text + f"\nThe same as a JSON Schema, for editors: [image.schema.json]({where}).\n"
+
+
+def settings_page() -> str:
+    """Keys of `[tool.flyte-build]`, and every variable that the code reads."""
+    text = "# Settings\n\nFlags first, then variables, then `[tool.flyte-build]` of the nearest pyproject.toml,\n"
+    text += "then Flyte's config.yaml.\n"
+    text += "\n## Keys\n\n| key | variable | |\n| --- | --- | --- |\n"
+    for key in settings._KEYS:
+        variable = f"`FLYTE_BUILD_{key.upper()}`" if key in (*settings._TEXTS, "platforms") else "-"
+        text += f"| `{key}` | {variable} | {KEYS.get(key, '')} |\n"
+    text += "\n## Variables\n\nEvery other variable of ours that the code reads, and where.\n"
+    text += "\n| variable | read in |\n| --- | --- |\n"
+    for name, files in sorted(_variables().items()):
+        text += f"| `{name}` | {', '.join(f'`{file}`' for file in sorted(files))} |\n"
+    return text
+
+
+def _variables() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    known = {f"FLYTE_BUILD_{key.upper()}" for key in settings._KEYS}
+    for room in ROOMS:
+        for file in (ROOT / room).rglob("*.py"):
+            for name in re.findall(r"\"(FLYTE_BUILD_[A-Z_]*[A-Z])\"", file.read_text(encoding="utf-8")):
+                if name not in known:
+                    found.setdefault(name, set()).add(file.relative_to(ROOT / room / "flyte_build").as_posix())
+    return found
+
+
+def metrics() -> str:
+    """Names as Prometheus shows them."""
+    made = Metrics("")
+    made.watch_queue(lambda: ({"queued": 0}, 0.0))
+    text = "# Metrics\n\nWhat `/metrics` of an endpoint or worker says, for Prometheus.\n"
+    text += "\n| metric | kind | |\n| --- | --- | --- |\n"
+    for family in sorted(made.registry.collect(), key=lambda one: one.name):
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        text += f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |\n"
+    return text
+
+
+def action() -> str:
+    """Inputs and outputs of the GitHub Action."""
+    document = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    text = f"# GitHub Action\n\n{document['description']}\n\n## Inputs\n\n| input | default | |\n| --- | --- | --- |\n"
+    for name, entry in document["inputs"].items():
+        default = f"`{entry['default']}`" if entry["default"] else ""
+        text += f"| `{name}` | {default} | {_cell(entry['description'])} |\n"
+    text += "\n## Outputs\n\n| output | |\n| --- | --- |\n"
+    return text + "".join(f"| `{name}` | {_cell(one['description'])} |\n" for name, one in document["outputs"].items())
+
+
+def errors() -> str:
+    """The tree of errors, as their module draws it."""
+    tree = import_module("flyte_build.registry.errors").__doc__ or ""
+    return f"# Errors\n\n```\n{tree.strip()}\n```\n"
+
+
+PAGES = {
+    "cli.md": cli,
+    "image-toml.md": image_toml,
+    "settings.md": settings_page,
+    "metrics.md": metrics,
+    "action.md": action,
+    "errors.md": errors,
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (folder / name).write_text(HEAD + page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The documentation is true where that can be told without running it: links, quoted errors, what is made from code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+)
+CODE = [ROOT / room / "flyte_build" for room in ("registry", "builder", "bundler", "worker")]
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def _prose(page: str) -> str:
+    return _SPAN.sub("``", _FENCE.sub("", (ROOT / page).read_text(encoding="utf-8")))
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it: lower case, no punctuation, blanks to hyphens."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
+    for link in _LINK.findall(_prose(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), f"{page} links to {link}"
+        if anchor:
+            text = _FENCE.sub("", target.read_text(encoding="utf-8"))
+            headings = [_anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+            assert anchor in headings, f"{page} links to {link}"
+
+
+def test_every_page_of_the_documentation_is_linked_from_its_front() -> None:
+    front = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "README.md" or f"({name})" in front, name
+
+
+@cache
+def _sources() -> tuple[str, ...]:
+    """Each module's text, with neighbouring strings joined as Python joins them."""
+    texts = (file.read_text(encoding="utf-8") for folder in CODE for file in folder.rglob("*.py"))
+    return tuple(re.sub(r"\"\s*\n\s*f?\"", "", text) for text in texts)
+
+
+def _quoted() -> list[str]:
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+
+
+def _is_said(message: str) -> bool:
+    """Whether one line of one module has all the parts of a message, in order; `…` is anything."""
+    parts = (re.escape(part) for part in message.split("…"))
+    pattern = re.compile(".*?".join(parts))
+    return any(pattern.search(line) for text in _sources() for line in text.splitlines())
+
+
+def test_there_are_errors_to_be_looked_up() -> None:
+    assert len(_quoted()) > 20
+    assert not _is_said("a sentence that nobody … ever wrote")
+
+
+@pytest.mark.parametrize("message", _quoted())
+def test_an_error_that_is_explained_is_one_that_the_code_says(message: str) -> None:
+    assert _is_said(message)
+
+
+def test_the_reference_is_what_the_code_says_now() -> None:
+    pages = runpy.run_path(str(ROOT / "docs/generate.py"))
+    found = {page.name for page in (ROOT / "docs/reference").glob("*.md")}
+    assert found == set(pages["PAGES"])
+    for name, made in pages["PAGES"].items():
+        text = (ROOT / "docs/reference" / name).read_text(encoding="utf-8")
+        assert text == pages["HEAD"] + made(), f"docs/reference/{name} is stale: run `make docs`"

@@ -1,7 +1,7 @@
 """Every command of the documentation is run: each page is one shell script, in a folder of its own, on real parts.
 
 A block after `<!-- file: NAME -->` is written to that file. A block or line that is not run says why, in
-`<!-- not run: … -->` above it. A line whose comment says `exit code N` must end so.
+`<!-- not run: … -->` above it. A page finds a project with the folder `src`. A line whose comment says `exit code N` must end so.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8090"
 _BLOCK = re.compile(r"(?:^<!-- (file|not run): (.+?) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SERVE = """serve() {
-  "$@" --port "$PORT" & echo $! >> pids
+  "$@" --port "$PORT" & echo $! >> $PIDS
   for _ in $(seq 300); do curl --silent --fail "http://127.0.0.1:$PORT/healthz" > /dev/null && return; sleep 0.1; done
   return 1
 }
-trap 'kill $(cat pids 2> /dev/null) 2> /dev/null; wait' EXIT
+trap '[ ! -f $PIDS ] || kill $(cat $PIDS) || true; wait || true' EXIT
 """
 
 
@@ -76,7 +76,9 @@ def _free_port() -> int:
 
 @pytest.mark.parametrize("page", pages())
 def test_every_command_of_a_page_works(page: str, tmp_path: Path, parts: Parts, where: str) -> None:
-    port = _free_port()
+    port, folder = _free_port(), tmp_path / "project"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "app.py").write_text("print(1)\n", encoding="utf-8")
 
     def here(text: str) -> str:
         text = text.replace("ghcr.io/acme", where).replace(URL, f"http://127.0.0.1:{port}")
@@ -85,12 +87,17 @@ def test_every_command_of_a_page_works(page: str, tmp_path: Path, parts: Parts, 
 
     for block in blocks(page):
         if block.mark == "file":
-            file = tmp_path / block.said
+            file = folder / block.said
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(here(block.text), encoding="utf-8")
-    (tmp_path / ".script").write_text(here(script(page)), encoding="utf-8")
-    env = {"PORT": str(port), "HOME": str(tmp_path / ".home"), "FLYTE_BUILD_REGISTRY": ""}
-    done = run("bash", ".script", cwd=tmp_path, env=env, timeout=540)
+    (tmp_path / "script").write_text(here(script(page)), encoding="utf-8")
+    env = {
+        "PIDS": str(tmp_path / "pids"),
+        "PORT": str(port),
+        "HOME": str(tmp_path / "home"),
+        "FLYTE_BUILD_REGISTRY": "",
+    }
+    done = run("bash", tmp_path / "script", cwd=folder, env=env, timeout=540)
     assert done.code == 0, done.err[-4000:]
     assert "Traceback" not in done.err
 

@@ -1,7 +1,8 @@
 """Every command of the documentation is run: each page is one shell script, in a folder of its own, on real parts.
 
 A block after `<!-- file: NAME -->` is written to that file. A block or line that is not run says why, in
-`<!-- not run: … -->` above it. A page finds a project with the folder `src`. A line whose comment says `exit code N` must end so.
+`<!-- not run: … -->` above it. A line whose comment says `exit code N` must end so. A page finds a project with the
+folder `src`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def script(page: str) -> str:
     lines = ["set -eu", _SERVE]
     text = "".join(block.text for block in blocks(page) if block.language == "console" and block.mark != "not run")
     if URL in text and "flyte-build serve" not in text:
-        lines.append("serve flyte-build serve --registry ghcr.io/acme --state ./state")
+        lines.append("serve flyte-build serve --registry ghcr.io/acme --state $PIDS.state")
     for line in text.splitlines():
         expected = re.search(r"#.*exit code (\d+)", line)
         command = f"serve {line}" if line.startswith("flyte-build serve") else line

@@ -203,12 +203,29 @@ def test_doctor_explains_where_it_looked_and_never_shows_a_secret(tmp_path: Path
         good = run("flyte-build", "doctor", "--registry", registry.host, env=environ)
         (tmp_path / ".docker" / "config.json").write_text(json.dumps({"credsStore": "nothere"}))
         bad = run("flyte-build", "doctor", "--registry", registry.host, "--json", env=environ)
+        knowing(tmp_path, registry, password="guess")
+        wrong = run("flyte-build", "doctor", "--registry", registry.host, env=environ)
+        helper = tmp_path / "bin" / "docker-credential-broken"
+        helper.parent.mkdir()
+        helper.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\necho bare-s3cret\n")
+        helper.chmod(0o755)
+        (tmp_path / ".docker" / "config.json").write_text(json.dumps({"credsStore": "broken"}))
+        path = {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
+        broken = run("flyte-build", "doctor", "--registry", f"{registry.host}/acme/x", env=environ | path)
     assert f"{USER} (from ~/.docker/config.json): this one is used" in good.err + good.out
     assert "✓ registry" in good.out
     findings = [one for one in json.loads(bad.out)["findings"] if one["part"] in ("identity", "registry")]
     assert any("docker-credential-nothere, which is not on PATH" in one["found"] for one in findings)
     assert not findings[-1]["fine"]
     assert PASSWORD not in good.out + good.err + bad.out + bad.err
+    assert "it does not accept this password or token" in wrong.out
+    # The name was doctor's own, and that may be why.
+    assert f"--registry {registry.host}/TEAM/NAME" in wrong.out
+    assert "its answer is not the JSON that helpers give" in broken.out
+    assert f"{registry.host} is spoken to as anonymous, and not pushed to" in broken.out
+    assert "TEAM/NAME" not in broken.out
+    assert "s3cret" not in broken.out + broken.err
+    assert (tmp_path / "asked").read_text() == "asked\n"
 
 
 def test_a_repository_of_ecr_is_created_before_the_build(

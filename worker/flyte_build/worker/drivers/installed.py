@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from flyte_build.builder.canonical import digest_of
 from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
@@ -23,8 +23,10 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.documents import Manifest, decode_config
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput, RegistryProtocol
-from flyte_build.registry.inventory import Stored
 from flyte_build.registry.names import Digest, ImageName, ImageReference
+
+if TYPE_CHECKING:
+    from flyte_build.registry.inventory import Stored
 
 _MOST_KEPT = 500
 _TITLE = "listing what is installed"

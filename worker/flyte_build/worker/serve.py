@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import uvicorn
 
@@ -38,6 +38,7 @@ class ServeSettings:
 
     `store` is where uploads are kept (see `store_at`), `database` and `broker` are URLs; empty: `state` and this
     process do it all. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
+    `build_task`: whether builds are answered here, or by the task that somebody registered.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
     its key (PEM).
@@ -61,6 +62,7 @@ class ServeSettings:
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     log_format: Format = "text"
+    build_task: Literal["built-in", "registered"] = "built-in"
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -105,6 +107,7 @@ def serve(
             lease=settings.lease,
             queue_timeout=settings.queue_timeout,
             cache=None if settings.no_worker else settings.cache,
+            built_in=settings.build_task == "built-in",
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(

@@ -22,7 +22,7 @@ from flyte_build.worker import settings as configured
 @click.option("--service-account", metavar="NAME", help="The Kubernetes service account that the task runs as.")
 @click.option("--cpu", default="500m", show_default=True, help="What the task's container may use.")
 @click.option("--memory", default="512Mi", show_default=True)
-@click.option("--org", default="", help="The organization, where the endpoint has such.")
+@click.option("--org", default="", help="The organization; by default the one that Flyte's SDK derives from the URL.")
 @click.option("--dry-run", is_flag=True, help="Print the request; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def register(
@@ -47,7 +47,7 @@ def register(
     from flyte_build.bundler.endpoint import Endpoint
     from flyte_build.worker.cli.task import token
     from flyte_build.worker.client.connect import Connect
-    from flyte_build.worker.task.registering import checked, put
+    from flyte_build.worker.task.registering import checked, org_of, put
     from flyte_build.worker.task.template import IMAGE, Registration, deploy_request
 
     found = configured.load(Path.cwd())
@@ -71,7 +71,7 @@ def register(
         cpu=cpu,
         memory=memory,
     )
-    request = checked(deploy_request(asked, org))
+    request = checked(deploy_request(asked, org or org_of(place)))
     status = "planned" if dry_run else put(Connect(endpoint=place, token=token()), request)
     name = request.task_id
     text = f"{name.project}/{name.domain}/{name.name}@{name.version}"

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -67,6 +67,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Answer `is it there` by the SDK's own tag, which can mean two images (README).",
 )
+@click.option(
+    "--build-task",
+    type=click.Choice(["built-in", "registered"]),
+    default="built-in",
+    show_default=True,
+    help="Who builds what the SDK asks for: this service, or the task that `flyte-build register` put here.",
+)
 @click.option("--no-worker", is_flag=True, help="Answer only; `flyte-build worker` takes the builds.")
 def serve(
     host: str,
@@ -90,6 +97,7 @@ def serve(
     builder_tls: Path | None,
     concurrency: int,
     trust_sdk_tags: bool,
+    build_task: Literal["built-in", "registered"],
     no_worker: bool,
 ) -> None:
     """Answer the Flyte SDK: remote image builds, code bundles, runs. Stop it with Ctrl-C.
@@ -143,6 +151,7 @@ def serve(
             lease=lease,
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
+            build_task=build_task,
         ),
         building,
     )

@@ -76,7 +76,7 @@ def _store_routes(store: Store) -> list[Route]:
 
 
 def _services(parts: Parts) -> Mapping[str, ASGIApp]:
-    tasks = Tasks(parts.database)
+    tasks = Tasks(parts.database, built_in=parts.built_in)
     translating = (Tracing(parts.operating.traces), Translating(), Authorizing())
     services = (
         AuthMetadataServiceASGIApplication(AuthRpc(parts.gate), interceptors=translating),

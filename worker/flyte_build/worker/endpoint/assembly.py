@@ -46,7 +46,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
-    `cache`: see `CacheKeeper`.
+    `cache`: see `CacheKeeper`. `built_in`: see `Parts`.
     """
 
     state: Path
@@ -62,6 +62,7 @@ class Place:
     queue_timeout: float = 0.0
     trust_sdk_tags: bool = False
     cache: Cache | None = None
+    built_in: bool = True
 
     @property
     def database_url(self) -> str:
@@ -107,6 +108,7 @@ class Service:
             policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
             trusted=RegistryClient() if place.trust_sdk_tags else None,
+            built_in=place.built_in,
             operating=operating,
             checks=checks_of(self._database, self._doorbell, self._store, place.registry, time.time),
         )

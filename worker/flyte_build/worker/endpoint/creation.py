@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from flyteidl2.task.common_pb2 import Inputs
-from flyteidl2.task.task_definition_pb2 import TaskSpec
+from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from google.protobuf.message import DecodeError
 
 from flyte_build.registry.errors import InvalidInput
@@ -56,7 +56,7 @@ class Creation:
             raise ConnectError(Code.ALREADY_EXISTS, f"there is a run {name.run} in {name.project}/{name.domain}")
         spec = self._task(request, org)
         identifier = spec.task_template.id
-        builds = is_build_task(identifier.project, identifier.domain, identifier.name)
+        builds = self.tasks.builds(identifier)
         inputs, inputs_object = self._inputs(request, name)
         new = NewAction(
             org=org,
@@ -121,12 +121,23 @@ class Creation:
     def _task(self, request: CreateRunRequest, org: str) -> TaskSpec:
         kind = request.WhichOneof("task")
         if kind == "task_spec":
-            return request.task_spec
+            return self._sent(request.task_spec)
         if kind != "task_id":
             raise unimplemented("start runs by trigger, only by task")
         identifier = request.task_id
-        if is_build_task(identifier.project, identifier.domain, identifier.name):
+        if self.tasks.builds(identifier):
             return build_task_spec(org)
+        return self._deployed(identifier)
+
+    def _sent(self, spec: TaskSpec) -> TaskSpec:
+        """A task that came by value; of a build task that is registered here only its version counts."""
+        sent = spec.task_template.id
+        if self.tasks.builds(sent) or not is_build_task(sent.project, sent.domain, sent.name):
+            return spec
+        name = TaskIdentifier(project=sent.project, domain=sent.domain, name=sent.name, version=sent.version)
+        return self._deployed(name)
+
+    def _deployed(self, identifier: TaskIdentifier) -> TaskSpec:
         found = self.tasks.get(identifier)
         if found is None:
             raise not_found(f"task {identifier.project}/{identifier.domain}/{identifier.name}@{identifier.version}")

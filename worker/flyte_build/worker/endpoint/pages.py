@@ -127,7 +127,7 @@ class Pages:
         return HTMLResponse(html.task_page(asked["project"], asked["domain"], asked["task"], found))
 
     def _versions(self, project: str, domain: str, name: str) -> tuple[Deployed, ...]:
-        if is_build_task(project, domain, name):
+        if self._parts.built_in and is_build_task(project, domain, name):
             return (BUILT_IN,)
         return Tasks(self._parts.database).latest(project, domain, (name,), slice(0, _SHOWN_VERSIONS))
 

@@ -50,7 +50,8 @@ class Ringing(Protocol):
 class Parts:
     """The parts of one service, wired once at its start. `logs` is where logs of runs are kept.
 
-    `platforms` (joined by commas) are built where a request names none. `trusted` asks registries whether an image is
+    `platforms` (joined by commas) are built where a request names none. `built_in`: builds are answered here, and not
+    by a task that somebody registered. `trusted` asks registries whether an image is
     there that a client names by the SDK's tag; None where that tag is not trusted.
     """
 
@@ -69,6 +70,7 @@ class Parts:
     operating: Operating
     checks: Checks
     platforms: str = ""
+    built_in: bool = True
     trusted: RegistryClient | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 

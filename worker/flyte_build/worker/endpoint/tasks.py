@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
@@ -50,16 +50,32 @@ class Deployed:
     created_at: float
 
 
+class Named(Protocol):
+    """What names a task; messages of Flyte do in two ways."""
+
+    @property
+    def project(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
 BUILT_IN = Deployed(
     project=PROJECT, domain=DOMAIN, name=NAME, version=VERSION, spec=build_task_spec(""), created_at=0.0
 )
 
 
 class Tasks:
-    """Deployed tasks in the database."""
+    """Deployed tasks in the database. With `built_in`, `build-image` is there and nobody can change it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, built_in: bool = True) -> None:
         self._database = database
+        self._built_in = built_in
+
+    def builds(self, identifier: Named) -> bool:
+        """Whether this is the name of the task that this endpoint answers itself."""
+        return self._built_in and is_build_task(identifier.project, identifier.domain, identifier.name)
 
     def deploy(self, identifier: TaskIdentifier, spec: task_definition_pb2.TaskSpec) -> bool:
         """Keeps a task; False when there is one of this name and version already."""
@@ -129,8 +145,7 @@ class TaskRpc(TaskService):  # type: ignore[misc]
             raise ConnectError(
                 Code.INVALID_ARGUMENT, f"a task needs a name and a version of at most {_MAX_NAME} letters"
             )
-        built_in = is_build_task(identifier.project, identifier.domain, identifier.name)
-        if built_in or not await asyncio.to_thread(self._tasks.deploy, identifier, request.spec):
+        if self._tasks.builds(identifier) or not await asyncio.to_thread(self._tasks.deploy, identifier, request.spec):
             raise ConnectError(Code.ALREADY_EXISTS, f"the task {identifier.name}@{identifier.version} is there already")
         return task_service_pb2.DeployTaskResponse()
 
@@ -140,7 +155,7 @@ class TaskRpc(TaskService):  # type: ignore[misc]
         """NOT_FOUND for a task or version that was never deployed."""
         del ctx
         identifier = request.task_id
-        if is_build_task(identifier.project, identifier.domain, identifier.name) and identifier.version == VERSION:
+        if self._tasks.builds(identifier) and identifier.version == VERSION:
             details = task_definition_pb2.TaskDetails(
                 task_id=build_task_id(identifier.org),
                 metadata=task_definition_pb2.TaskMetadata(short_name=NAME),
@@ -162,7 +177,8 @@ class TaskRpc(TaskService):  # type: ignore[misc]
         del ctx
         project, asked = request.project_id, request.request
         names = tuple(value for one in asked.filters if one.field == "name" for value in one.values)
-        if (project.name, project.domain) == (PROJECT, DOMAIN) and (not names or NAME in names):
+        system = (project.name, project.domain) == (PROJECT, DOMAIN) and (not names or NAME in names)
+        if system and self._tasks.builds(BUILT_IN):
             task = task_definition_pb2.Task(task_id=build_task_id(project.organization))
             return task_service_pb2.ListTasksResponse(tasks=[task])
         page = _page(asked)

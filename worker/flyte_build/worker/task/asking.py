@@ -119,13 +119,11 @@ class Asking:
                         if seen > said:
                             said = seen
                             self._say(line.message.rstrip("\n"))
+                if self._end_now(action) is not None:
+                    return
             except ServiceUnavailable:
                 if time.monotonic() > given_up:
                     raise
-                self._sleep(_PAUSE)
-                continue
-            if self._end_now(action) is not None:
-                return
             self._sleep(_PAUSE)
 
     def _end(self, action: ActionIdentifier) -> ActionDetails:

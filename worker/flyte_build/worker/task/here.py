@@ -6,13 +6,16 @@ import hashlib
 import shutil
 import subprocess
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.errors import EngineMissing, InvalidInput
+from flyte_build.registry.errors import EngineMissing, InvalidInput, ServiceDenied
 from flyte_build.registry.redact import plain
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.drivers.lines import line_of
 from flyte_build.worker.drivers.service import ServiceBuilding
+from flyte_build.worker.secrets.projects import ProjectSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,8 +46,28 @@ class Here:
             domain=asked.domain,
             force=False,
         )
-        building = ServiceBuilding(registry=self._registry, builder=remote_builder(self._address))
+        builder = remote_builder(self._address)
+        building = ServiceBuilding(registry=self._registry, builder=builder, secrets=MountedSecrets())
         return building(request, _Lines(self._say), threading.Event()).reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountedSecrets(ProjectSecrets):
+    """What Flyte mounts into the container of a task: `<group>/<key>` below one folder, whoever's run it is."""
+
+    folder: Path = Path("/etc/flyte/secrets")
+
+    def files(self, project: str, names: frozenset[str]) -> Mapping[str, Path]:
+        """As `ProjectSecrets.files`; InvalidInput with those that are not mounted."""
+        del project
+        try:
+            return ProjectSecrets(root=self.folder.parent).files(self.folder.name, names) if names else {}
+        except ServiceDenied as error:
+            listed = ", ".join(map(repr, sorted(names)))[:300]
+            raise InvalidInput(
+                f"not every secret that the image needs ({listed}) is mounted below {self.folder}",
+                hint="create it in Flyte, for the project of this run",
+            ) from error
 
 
 class _Lines:

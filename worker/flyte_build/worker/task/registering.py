@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from flyteidl2.project import project_service_pb2
 from flyteidl2.task import task_service_pb2
@@ -13,7 +14,9 @@ from flyte_build.worker.client.connect import CallRefused
 
 if TYPE_CHECKING:
     from flyteidl2.task.task_service_pb2 import DeployTaskRequest
+    from protovalidate import Violation
 
+    from flyte_build.bundler.endpoint import Endpoint
     from flyte_build.worker.client.connect import Connect
 
 _TASKS = "flyteidl2.task.TaskService"
@@ -22,15 +25,35 @@ Status = Literal["registered", "there already", "built in"]
 
 
 def checked(request: DeployTaskRequest) -> DeployTaskRequest:
-    """The same request. InvalidInput for what Flyte's own rules (protovalidate) refuse."""
-    import protovalidate
+    """The same request. InvalidInput for what Flyte's own rules (protovalidate) refuse.
 
+    They want an organization, which Flyte without organizations does not have; the SDK sends none there either.
+    """
+    # Its rules are compiled when it is loaded, which takes half a second.
+    import protovalidate
+    from flyteidl2.task.task_service_pb2 import DeployTaskRequest as Deploy
+
+    judged = Deploy.FromString(request.SerializeToString())
+    for name in (judged.task_id, judged.spec.task_template.id):
+        name.org = name.org or "none"
     try:
-        protovalidate.validate(request)
+        protovalidate.validate(judged)
     except protovalidate.ValidationError as error:
-        said = "; ".join(str(one) for one in error.violations)
+        said = "; ".join(map(_said, error.violations))
         raise InvalidInput(f"the task is not one that Flyte takes: {said}") from error
     return request
+
+
+def _said(violation: Violation) -> str:
+    field = violation.proto.field
+    where = ".".join(part.field_name for part in field.elements) if field else "it"
+    return f"{where}: {violation.proto.message}"
+
+
+def org_of(endpoint: Endpoint) -> str:
+    """The organization that Flyte's SDK believes to be at an endpoint: the first label of a name of three or more."""
+    labels = urlsplit(endpoint.url).netloc.split(".")
+    return labels[0] if len(labels) > 2 else ""
 
 
 def put(endpoint: Connect, request: DeployTaskRequest) -> Status:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyte_build.builder.sources import sdk
+from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.worker import settings as configured
 
 if TYPE_CHECKING:
@@ -55,7 +56,13 @@ class FlyteBuildImageBuilder:
         """
         import flyte
 
-        uri = await asyncio.to_thread(_build, image, dry_run=dry_run, force=force)
+        try:
+            uri = await asyncio.to_thread(_build, image, dry_run=dry_run, force=force)
+        except FlyteBuildError as error:
+            # The SDK shows the sentence only, and the reader needs to know what to change.
+            if error.hint:
+                error.args = (f"{error.sentence} ({error.hint})",)
+            raise
         return flyte.ImageBuild(uri=uri, remote_run=None)
 
 

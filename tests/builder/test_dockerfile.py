@@ -75,6 +75,7 @@ SPECS: dict[str, ImageSpec] = {
     .with_layer(PixiProject(manifest="pixi/pixi.toml", environment="gpu"))
     .with_code_bundle("src", "**/*.py", to="/code"),
     "unlocked": image().with_uv_project("loose", options=PipOptions(extra_args="--group 'a b'")),
+    "lines": image(python=None).with_env({"A": 'a\nUSER "x"\n', "B": "$\n\\$A"}).with_env({"C": "c"}),
     "dockerfile": ImageSpec(name="image", dockerfile="Dockerfile"),
     "no-python": image(python=None).with_commands("true"),
     "only-apt": image().with_layer(Apt(packages=("git",), secrets=(TOKEN,))),
@@ -189,9 +190,9 @@ def test_a_literal_word_means_itself(text: str) -> None:
     assert word(quoting.literal(text), lambda name: "EXPANDED") == text
 
 
-@given(st.text(st.sampled_from("\\\"a '#\t{}"), max_size=12))
+@given(st.text(st.sampled_from("\\\"a '#\t{}\n"), max_size=12))
 def test_an_expanded_word_without_dollars_means_itself(text: str) -> None:
-    assert word(quoting.expanded(text), lambda name: "EXPANDED") == text
+    assert word(quoting.expanded(text), {quoting.NEWLINE: "\n"}.__getitem__) == text
 
 
 def test_an_expanded_word_takes_variables_and_escaped_dollars() -> None:

@@ -67,6 +67,9 @@ VALUES = {
     "UNICODE": ("né ☃ 𝄞", "né ☃ 𝄞"),
     "TAB": ("a\tb", "a\tb"),
     "HEREDOC": ("<<EOF", "<<EOF"),
+    "LINES": ('a\nUSER x\nRUN ["false"]\n\n# b', 'a\nUSER x\nRUN ["false"]\n\n# b'),
+    "LINES_OF_MARKS": ('"\n\\\n$\n\\$\n<<EOF\n', '"\n\\\n$\n$\n<<EOF\n'),
+    "LINES_EXPANDED": ("$BEFORE\n${BEFORE}", "be fore\nbe fore"),
     "JSON": ('["a", "b"]', '["a", "b"]'),
 }
 

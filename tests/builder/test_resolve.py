@@ -43,19 +43,19 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path)
         .with_requirements("latin.txt")
         .with_copy("gone")
         .with_copy("folder", ignore=("!",))
-        .with_env({"A": "\n"})
+        .with_env({"A": "\r"})
     )
     assert [problem.partition(" (")[0] for problem in problems(spec, tmp_path)] == [
-        "name: 'registry.invalid/Train' is not a repository name",
+        "name: 'Train' is not a repository name",
         "python: 'three' is not a Python version; write it like 3.12",
-        "layers[0].apt: 'No!' is not the name of a Debian package",
+        "layers[0].apt: 'No!' is not the name of a Debian package; write it like git or git=1:2.39",
         "layers[1].requirements: the requirements file 'gone.txt' does not exist",
         "layers[2].requirements: the requirements file 'folder' is a folder",
         "layers[3].requirements: the requirements file 'gone.txt', included by 'bad.txt' does not exist",
         "layers[4].requirements: the requirements file 'latin.txt' is not UTF-8 text",
         "layers[5].copy: 'gone' does not exist",
         "layers[6].copy: '!' is not a gitignore pattern",
-        "layers[7].env.A: has a line break, which an image's environment cannot carry through a build",
+        "layers[7].env.A: has a carriage return or a NUL, which no build can give to a variable; take it out",
     ]
 
 

@@ -38,6 +38,7 @@ from flyte_build.registry.names import ImageName, Repository
 
 T = TypeVar("T")
 
+_NOWHERE = "registry.invalid/"
 _PYTHON = re.compile(r"3\.[0-9]{1,2}")
 
 
@@ -47,7 +48,7 @@ def head(spec: ImageSpec) -> Iterator[Problem]:
     if wrong:
         yield from wrong
         return
-    yield from _checked("name", Repository.parse, f"registry.invalid/{spec.name}")
+    yield from _checked("name", Repository.parse, f"{_NOWHERE}{spec.name}")
     if spec.dockerfile is not None:
         yield from _dockerfile(spec)
     if spec.registry is not None:
@@ -134,7 +135,8 @@ def _checked(path: str, parse: Callable[[T], object], value: T) -> Iterator[Prob
     try:
         parse(value)
     except InvalidInput as error:
-        yield Problem(path, f"{error.sentence} ({error.hint})" if error.hint else error.sentence)
+        sentence = error.sentence.replace(_NOWHERE, "")
+        yield Problem(path, f"{sentence} ({error.hint})" if error.hint else sentence)
 
 
 def _rules(layer: Layer) -> Iterator[Problem]:

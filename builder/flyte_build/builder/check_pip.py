@@ -23,7 +23,7 @@ _WHERE_TO = "which would be readable in the image's history; put them in ~/.netr
 def check_packages(packages: tuple[str, ...]) -> Iterator[Problem]:
     """Each is a PEP 508 requirement or a URL, and carries no credentials."""
     if not packages:
-        yield Problem("", "names no package")
+        yield Problem("", "names no package; name one, or leave the layer out")
     for package in packages:
         if _CREDENTIALS.search(package):
             yield Problem("", f"{_masked(package)!r} carries credentials, {_WHERE_TO}")
@@ -38,7 +38,7 @@ def _requirement(package: str) -> Iterator[Problem]:
         Requirement(package)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
-        yield Problem("", f"{package!r} is not a PEP 508 requirement ({reason})")
+        yield Problem("", f"{package!r} is not a PEP 508 requirement ({reason}); write it like numpy>=2")
 
 
 def check_options(options: PipOptions) -> Iterator[Problem]:

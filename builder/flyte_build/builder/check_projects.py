@@ -37,9 +37,9 @@ def check_project(layer: Project) -> Iterator[Problem]:
     if isinstance(layer, (PoetryProject, PixiProject, PixiScript)):
         yield from _arguments(layer.extra_args)
     if isinstance(layer, (PixiProject, PixiScript)) and not _ENVIRONMENT.fullmatch(layer.environment):
-        yield Problem("environment", f"{layer.environment!r} is not the name of a pixi environment")
+        yield Problem("environment", f"{layer.environment!r} is not the name of a pixi environment (a-z, 0-9 and -)")
     if isinstance(layer, Wheels) and not _DISTRIBUTION.fullmatch(layer.package):
-        yield Problem("package", f"{layer.package!r} is not the name of a package")
+        yield Problem("package", f"{layer.package!r} is not the name of a package; write it like my-package")
     if isinstance(layer, CodeBundle):
         yield from _bundle(layer)
 
@@ -47,22 +47,22 @@ def check_project(layer: Project) -> Iterator[Problem]:
 def named(path: str, where: str) -> Iterator[Problem]:
     """A problem when `path` can be no path of a file."""
     if not path or any(ord(character) < 32 for character in path):
-        yield Problem(where, f"{path!r} is not a path")
+        yield Problem(where, f"{path!r} is not a path; name a file or a folder")
 
 
 def _bundle(layer: CodeBundle) -> Iterator[Problem]:
     if not layer.files:
-        yield Problem("files", "names no file")
+        yield Problem("files", "names no file; write a pattern like **/*.py")
     for number, pattern in enumerate(layer.files):
         parts = pattern.split("/")
         if not pattern or "\0" in pattern or pattern.startswith("/") or ".." in parts:
-            yield Problem(f"files[{number}]", f"{pattern!r} is not a pattern below the folder")
+            yield Problem(f"files[{number}]", f"{pattern!r} is not a pattern below the folder; no / before it, no ..")
         elif any("**" in part and part != "**" for part in parts):
             yield Problem(f"files[{number}]", f"{pattern!r} has ** beside other characters; write **/")
     if not layer.to or "$" in layer.to or any(ord(character) < 32 for character in layer.to):
-        yield Problem("to", f"{layer.to!r} is not a path")
+        yield Problem("to", f"{layer.to!r} is not a path; write it out on one line")
     if layer.owner is not None and not _OWNER.fullmatch(layer.owner):
-        yield Problem("owner", f"{layer.owner!r} is not a user name or user:group")
+        yield Problem("owner", f"{layer.owner!r} is not a user name or user:group; write it like flyte or flyte:users")
 
 
 def _arguments(text: str) -> Iterator[Problem]:
@@ -72,4 +72,4 @@ def _arguments(text: str) -> Iterator[Problem]:
         yield Problem("extra_args", f"{text!r} cannot be split: {error}")
         return
     if any("\0" in argument for argument in arguments):
-        yield Problem("extra_args", "has a NUL character")
+        yield Problem("extra_args", "has a NUL character; take it out")

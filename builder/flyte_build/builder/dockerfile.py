@@ -20,7 +20,7 @@ from flyte_build.builder.plan import (
     is_folder,
     tree_folder,
 )
-from flyte_build.builder.quoting import copy_arguments, exec_form, expanded, literal
+from flyte_build.builder.quoting import NEWLINE, copy_arguments, exec_form, expanded, literal
 from flyte_build.builder.spec import Apt, Commands, Env, User, Workdir
 from flyte_build.builder.steps import (
     MACHINE_SECRETS,
@@ -67,6 +67,12 @@ def named_images(plan: BuildPlan) -> dict[str, Digest]:
     if isinstance(plan, DockerfilePlan):
         return {image.name: image.digest for image in plan.images}
     return {pixi_stage(layer): layer.tool for layer in plan.layers if isinstance(layer, PixiInstall)}
+
+
+def build_arguments(plan: BuildPlan) -> dict[str, str]:
+    """Arguments that the Dockerfile declares."""
+    values = [value for layer in plan.layers if isinstance(layer, Env) for _, value in layer.variables]
+    return {NEWLINE: "\n"} if any("\n" in value for value in values) else {}
 
 
 def steps(plan: BuildPlan, *, cache: str = "") -> tuple[Step, ...]:
@@ -136,6 +142,8 @@ def _layer(layer: PlanLayer, caches: Caches) -> Iterator[Step]:
             yield run(exports(layer.secrets) + command, title=f"command: {command}", mounts=mounts)
     elif isinstance(layer, Env):
         pairs = " ".join(f"{name}={expanded(value)}" for name, value in layer.variables)
+        if any("\n" in value for _, value in layer.variables):
+            yield Step(instruction=f"ARG {NEWLINE}", title="line breaks", runs=False)
         if pairs:
             yield Step(instruction=f"ENV {pairs}", title="environment variables", runs=False)
     elif isinstance(layer, Workdir):

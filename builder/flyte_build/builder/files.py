@@ -24,13 +24,15 @@ def tree_of(files: Iterable[PlanFile], folders: Iterable[str] = ()) -> FileTree:
 def read_text(path: Path, what: str, *, limit: int = 16 << 20) -> str:
     """The text of a small file. Raises InvalidInput that calls it `what` when it is missing, too large or not UTF-8."""
     if not path.is_file():
-        raise InvalidInput(f"{what} {path.name!r} {'is a folder' if path.is_dir() else 'does not exist'}")
+        if path.is_dir():
+            raise InvalidInput(f"{what} {path.name!r} is a folder", hint="name a file")
+        raise InvalidInput(f"{what} {path.name!r} does not exist", hint="paths are relative to the file of the spec")
     if path.stat().st_size > limit:
-        raise InvalidInput(f"{what} {path.name!r} is larger than {limit >> 20} MiB")
+        raise InvalidInput(f"{what} {path.name!r} is larger than {limit >> 20} MiB", hint="name a smaller one")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{what} {path.name!r} is not UTF-8 text") from error
+        raise InvalidInput(f"{what} {path.name!r} is not UTF-8 text", hint="save it as UTF-8") from error
 
 
 class FileSet:

@@ -12,6 +12,8 @@ import re
 
 # BuildKit reads lines of up to 64 KiB; a character takes 6 bytes at most in JSON.
 _PIECE = 8_192
+# Declared where an environment value needs it, and given to BuildKit from outside.
+NEWLINE = "FLYTE_BUILD_NEWLINE"
 
 
 def exec_form(*argv: str) -> str:
@@ -42,8 +44,18 @@ def _escaped(character: str) -> str:
 
 
 def expanded(value: str) -> str:
-    """A word in double quotes in which `$NAME` is expanded; `\\$` is a dollar sign."""
-    return '"' + re.sub(r"\\(?!\$)", r"\\\\", value).replace('"', '\\"') + '"'
+    """A word in double quotes in which `$NAME` is expanded; `\\$` is a dollar sign.
+
+    A line break, which no word can hold, is the value of the argument NEWLINE.
+    """
+    *lines, last = value.split("\n")
+    # A dollar sign before a break has no name, and must not find one in ours.
+    apart = [re.sub(r"(?<!\\)\$$", r"\\$", line) for line in lines]
+    return '"' + f"${{{NEWLINE}}}".join(map(_expanded_line, (*apart, last))) + '"'
+
+
+def _expanded_line(text: str) -> str:
+    return re.sub(r"\\(?!\$)", r"\\\\", text).replace('"', '\\"')
 
 
 def literal(path: str) -> str:

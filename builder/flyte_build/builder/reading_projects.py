@@ -48,7 +48,7 @@ def _single(layer: Wheels | PixiProject | PixiScript | CodeBundle, reading: Read
 def _wheels(layer: Wheels, reading: Reading) -> WheelInstall:
     folder = reading.root / layer.folder
     if not folder.is_dir():
-        raise InvalidInput(f"{layer.folder!r} is not a folder")
+        raise InvalidInput(f"{layer.folder!r} is not a folder", hint="paths are relative to the file of the spec")
     found = sorted(path for path in folder.iterdir() if path.suffix == ".whl" and path.is_file())
     wanted = canonicalize_name(layer.package.partition("[")[0])
     if not any(_distribution(path) == wanted for path in found):
@@ -72,13 +72,21 @@ def _distribution(wheel: Path) -> str:
 def _bundle(layer: CodeBundle, reading: Reading) -> CopyFiles:
     folder = reading.root / layer.folder
     if not folder.is_dir():
-        raise InvalidInput(f"{layer.folder!r} is not a folder")
+        raise InvalidInput(f"{layer.folder!r} is not a folder", hint="paths are relative to the file of the spec")
     found: dict[str, PlanFile] = {}
+    wrong: list[str] = []
     for pattern in layer.files:
-        for path in _matches(folder, pattern):
+        try:
+            matches = _matches(folder, pattern)
+        except InvalidInput as error:
+            wrong.append(error.sentence)
+            continue
+        for path in matches:
             if not reading.skip(path.absolute()):
                 name = path.relative_to(folder).as_posix()
                 found[name] = reading.files.add(path, name)
+    if wrong:
+        raise InvalidInput("; ".join(wrong), hint="take the pattern out, or check the folder")
     return CopyFiles(tree=tree_of(found.values()), to=layer.to, owner=layer.owner)
 
 

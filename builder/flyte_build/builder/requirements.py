@@ -51,6 +51,7 @@ def included(file: Path, *, within: Path | None = None) -> tuple[Path, ...]:
     be another file inside the build; and, before it is looked at, for one that is not in the folder `within`.
     """
     found: dict[Path, None] = {}
+    wrong: list[InvalidInput] = []
     waiting: list[tuple[Path, str]] = [(file, "")]
     while waiting:
         path, where = waiting.pop()
@@ -61,7 +62,12 @@ def included(file: Path, *, within: Path | None = None) -> tuple[Path, ...]:
         if within is not None:
             contained(path, within)
         found[path] = None
-        waiting += [(path.parent / name, f", included by {path.name!r}") for name in _includes(path, where)]
+        try:
+            waiting += [(path.parent / name, f", included by {path.name!r}") for name in _includes(path, where)]
+        except InvalidInput as error:
+            wrong.append(error)
+    if wrong:
+        raise InvalidInput("; ".join(error.sentence for error in wrong), hint=wrong[0].hint)
     return tuple(found)
 
 
@@ -89,14 +95,18 @@ def _includes(path: Path, where: str) -> Iterator[str]:
 
 def _text(path: Path, where: str) -> str:
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InvalidInput(f"the requirements file {path.name!r}{where} {what}")
+        if path.is_dir():
+            raise InvalidInput(f"the requirements file {path.name!r}{where} is a folder", hint="name a file")
+        hint = "paths are relative to the file that names them"
+        raise InvalidInput(f"the requirements file {path.name!r}{where} does not exist", hint=hint)
     if path.stat().st_size > _LIMIT:
-        raise InvalidInput(f"the requirements file {path.name!r}{where} is larger than 16 MiB")
+        raise InvalidInput(f"the requirements file {path.name!r}{where} is larger than 16 MiB", hint="split it")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"the requirements file {path.name!r}{where} is not UTF-8 text") from error
+        raise InvalidInput(
+            f"the requirements file {path.name!r}{where} is not UTF-8 text", hint="save it as UTF-8"
+        ) from error
 
 
 def _name(path: Path, root: Path) -> str:

@@ -26,6 +26,7 @@ class Invocation:
     stores_images: bool
     secrets: Mapping[str, str]
     contexts: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
     compression: Compression = "zstd"
     annotations: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
@@ -43,6 +44,8 @@ def build_argv(call: Invocation) -> tuple[str, ...]:
     argv += ["--provenance=false", "--sbom=false", "--progress=rawjson"]
     argv += ["--file", call.dockerfile, "--metadata-file", call.metadata]
     argv += ["--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
+    for name, value in sorted(call.arguments.items()):
+        argv += ["--build-arg", f"{name}={value}"]
     if call.no_cache:
         argv += ["--no-cache"]
     argv += ["--platform", ",".join(str(platform) for platform in call.platforms)]

@@ -37,6 +37,7 @@ def prepare(
         docker=engine.command,
         context=str(tree / dockerfile.context_folder(plan)),
         contexts=_contexts(plan, context),
+        arguments=dockerfile.build_arguments(plan),
         dockerfile=str(file),
         metadata=str(work / "metadata.json"),
         platforms=options.only or plan.platforms,

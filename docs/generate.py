@@ -29,7 +29,7 @@ KEYS = {
     "endpoint": "the URL of a flyte-build or Flyte endpoint",
     "project": "Flyte's project",
     "domain": "Flyte's domain",
-    "store": "where bundles go instead of an endpoint, like oci://ghcr.io/acme/code",
+    "store": "where `serve`, `worker` and `bundles` keep uploads, like s3://bucket/prefix",
     "platforms": "platforms of images that name none; a list in the table, commas in the variable",
     "images": "a table of bases by name, for `ref` and `flyte.Image.from_ref_name`",
     "secret_providers": "who is asked for build secrets, in order",

@@ -218,3 +218,9 @@ def test_18_a_dockerignore_by_another_name_is_the_one_that_counts(tmp_path: Path
     before = tag(make, tmp_path)
     write(tmp_path, {"tree/nothing": "1"})
     assert tag(make, tmp_path) == before
+
+
+def test_every_row_of_the_list_has_a_test() -> None:
+    rows = [row[0].split()[0] for table in (DIFFERENT, CHANGED, UNCHANGED) for row in table]
+    rows += [name.split("_")[1] for name in globals() if name.startswith("test_")]
+    assert {int(row) for row in rows if row.isdigit()} == set(range(1, 19))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,10 @@ from flyte_build.builder.spec import (
     Apt,
     Copy,
     ImageSpec,
+    Layer,
     PipOptions,
     PixiProject,
+    PixiScript,
     PoetryProject,
     Requirements,
     SecretMount,
@@ -41,6 +44,10 @@ FILES = {
     "poetry/pyproject.toml": trees.POETRY["pyproject.toml"],
     "poetry/poetry.lock": trees.POETRY_LOCK,
     "pixi/pixi.toml": "[workspace]\n",
+    "script.py": "# /// script\n# dependencies = ['idna', 'app @ file://uv']\n# [tool.uv]\n"
+    "# exclude-newer = '2026-01-01T00:00:00Z'\n# ///\n",
+    "pixi.py": "# /// script\n# dependencies = ['idna']\n# [tool.pixi.workspace]\n"
+    "# channels = ['conda-forge']\n# ///\n",
     "Dockerfile": "# syntax=docker/dockerfile:1\nFROM a:1\nCOPY src /src\n",
 }
 TOKEN = SecretMount(name="token", env="TOKEN")
@@ -74,6 +81,7 @@ SPECS: dict[str, ImageSpec] = {
     .with_layer(PoetryProject(project="poetry", extra_args="--only main", secrets=(TOKEN,)))
     .with_layer(PixiProject(manifest="pixi/pixi.toml", environment="gpu"))
     .with_code_bundle("src", "**/*.py", to="/code"),
+    "scripts": image().with_uv_script("script.py").with_layer(PixiScript(script="pixi.py", secrets=(TOKEN,))),
     "unlocked": image().with_uv_project("loose", options=PipOptions(extra_args="--group 'a b'")),
     "lines": image(python=None).with_env({"A": 'a\nUSER "x"\n', "B": "$\n\\$A"}).with_env({"C": "c"}),
     "dockerfile": ImageSpec(name="image", dockerfile="Dockerfile"),
@@ -108,6 +116,10 @@ def test_the_dockerfile_is_the_one_that_was_approved(tmp_path: Path, name: str) 
 
 def test_every_golden_file_has_a_spec() -> None:
     assert {file.stem for file in GOLDEN.iterdir()} == set(SPECS)
+
+
+def test_every_kind_of_layer_is_in_a_golden_file() -> None:
+    assert {type(layer) for spec in SPECS.values() for layer in spec.layers} == set(get_args(Layer))
 
 
 def test_nothing_of_the_machine_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

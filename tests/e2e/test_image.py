@@ -232,3 +232,16 @@ def test_why_says_what_changed_since_the_last_image(tmp_path: Path, parts: Parts
     changed = run("flyte-build", "image", file, "--registry", where, "--why", "--check")
     assert changed.code == 3
     assert "layer 1 (env): A changed in variables" in changed.err
+
+
+def test_a_spec_in_python_is_printed_as_an_image_toml_that_is_the_same_image(tmp_path: Path, parts: Parts) -> None:
+    lines = ["from flyte_build.builder.spec import ImageSpec", f'image = ImageSpec(name="a", base="{parts.base}")']
+    lines += ['image = image.with_env({"A": "1\\n2"}).with_copy("spec.py", to="/app/")']
+    (tmp_path / "spec.py").write_text("\n".join(lines), encoding="utf-8")
+    printed = run("flyte-build", "image", "spec.py", "--toml", cwd=tmp_path)
+    assert printed.code == 0, printed.err
+    (tmp_path / "image.toml").write_text(printed.out, encoding="utf-8")
+    argv = ["flyte-build", "image", "spec.py", "image.toml", "--check", "--registry", parts.registry]
+    checked = run(*argv, cwd=tmp_path)
+    one, other = checked.out.splitlines()
+    assert (checked.code, one) == (3, other)

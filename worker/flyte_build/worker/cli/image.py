@@ -7,10 +7,12 @@ from dataclasses import replace
 import click
 
 from flyte_build.builder.engine import BuildOptions
+from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import RegistryError
 from flyte_build.worker.cli import answers
 from flyte_build.worker.cli.asked import Asked
+from flyte_build.worker.cli.patience import patience
 from flyte_build.worker.cli.progress import MODES, progress
 from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
@@ -75,9 +77,7 @@ def image(ctx: click.Context, /, **flags: object) -> None:
         click.echo(format_specs(asked.as_written()), nl=False)
         return
     clients = Clients(asked.secrets)
-    planned = [
-        locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags) for found in asked.specs()
-    ]
+    planned = [_planned(found, clients, asked) for found in asked.specs()]
     if asked.is_set("why"):
         _tell_why(planned, clients)
     if asked.is_set("dry_run"):
@@ -99,6 +99,11 @@ def image(ctx: click.Context, /, **flags: object) -> None:
     answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
     if any(outcome.status == "missing" for outcome in outcomes):
         ctx.exit(EXIT_MISSING)
+
+
+def _planned(found: FoundSpec, clients: Clients, asked: Asked) -> driver.Planned:
+    with patience(f"image {found.spec.name}: looking up the base and reading files", mode=asked.mode):
+        return locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags)
 
 
 def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:

@@ -179,6 +179,8 @@ def test_a_token_service_that_fails(faulty: FaultyRegistry, answer: Says, kind: 
     with pytest.raises(kind, match=said) as caught:
         find(faulty, ALICE)
     assert time.monotonic() - start < 15
+    assert f"cannot get a token of {faulty.registry} for repository:acme/x:pull" in str(caught.value)
+    assert caught.value.hint or kind is RegistryProtocol
     assert "s3cret" not in f"{caught.value}{caught.value.hint}"
 
 

@@ -33,7 +33,12 @@ def _all_subclasses(kind: type[FlyteBuildError]) -> set[type[FlyteBuildError]]:
 def _modules() -> list[str]:
     # pkgutil does not see packages without __init__.py, and ours have none.
     roots = [Path(root) for root in flyte_build.__path__]
-    files = [(file, root) for root in roots for file in root.rglob("*.py") if file.name != "__main__.py"]
+    files = [
+        (file, root)
+        for root in roots
+        for file in root.rglob("*.py")
+        if file.name != "__main__.py" and "migrations" not in file.parts
+    ]
     parts = [file.relative_to(root.parent).with_suffix("").parts for file, root in files]
     return sorted({".".join(part[:-1] if part[-1] == "__init__" else part) for part in parts})
 

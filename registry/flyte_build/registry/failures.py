@@ -25,6 +25,7 @@ TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 _STRANGER_HINT = "log in with `docker login {host}` as a user who may do this, or check the name"
 _UNKNOWN_HINT = "it does not accept this password or token: renew it where it was found, or `docker login {host}` again"
 _DENIED_HINT = "this user may not do it: `docker login {host}` as one who may, or check the name"
+_LATER_HINT = "try again later: the registry is in trouble"
 ANONYMOUS = "anonymous"
 _HINTS = {
     404: "check the name; some registries want a repository to be made first (at ECR: --create-repository)",
@@ -62,10 +63,11 @@ def is_page(answer: Answer) -> bool:
     return says_html or body[:1] == b"<"
 
 
-def refusal(action: str, host: str, answer: Answer, identity: str) -> RegistryError:
+def refusal(action: str, host: str, answer: Answer, identity: str, registry: str = "") -> RegistryError:
     """The error for an answer that is not the one hoped for.
 
-    `action` is what was tried ("cannot read ghcr.io/acme/train:v1"), `identity` as whom ("anonymous").
+    `action` is what was tried ("cannot read ghcr.io/acme/train:v1"), `identity` as whom ("anonymous"), `registry`
+    whose credentials those are where that is not `host`.
     """
     codes = _codes(answer.body)
     status = answer.status
@@ -73,7 +75,7 @@ def refusal(action: str, host: str, answer: Answer, identity: str) -> RegistryEr
     if status in (401, 403) or any(code in _REFUSED for code, _ in codes):
         hint = _UNKNOWN_HINT if status == HTTPStatus.UNAUTHORIZED else _DENIED_HINT
         hint = _STRANGER_HINT if identity.startswith(ANONYMOUS) else hint
-        return RegistryDenied(sentence, hint=hint.format(host=host))
+        return RegistryDenied(sentence, hint=hint.format(host=registry or host))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return RegistryDenied(sentence, hint=_HINTS[status])
     if is_absent(answer):
@@ -84,7 +86,9 @@ def refusal(action: str, host: str, answer: Answer, identity: str) -> RegistryEr
         wait = answer.header("retry-after")
         later = f"it asks to wait until {plain(wait, 40)}" if wait and not wait.isdecimal() else ""
         later = f"it asks to wait {wait[:9]} s" if wait.isdecimal() else later
-        return RegistryUnavailable(sentence, hint="; ".join(part for part in (later, _HINTS.get(status, "")) if part))
+        return RegistryUnavailable(
+            sentence, hint="; ".join(part for part in (later, _HINTS.get(status, _LATER_HINT)) if part)
+        )
     # Who answers with the specification's codes is a registry.
     hint = "" if codes else "check that the host is an OCI registry and not a proxy or login page"
     return RegistryProtocol(sentence, hint=hint)

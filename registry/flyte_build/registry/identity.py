@@ -37,7 +37,8 @@ class Credentials:
 
     def __str__(self) -> str:
         # What a helper or a file calls us is somebody else's text.
-        return f"{plain(self.username, 80) or 'an identity token'} (from {self.source})"
+        who = "an identity token" if self.identity_token else plain(self.username, 80)
+        return f"{who or 'nobody'} (from {self.source})"
 
 
 class CredentialSource(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode, urlsplit
 
 from flyte_build.registry.challenge import Challenge
-from flyte_build.registry.errors import RegistryProtocol
+from flyte_build.registry.errors import RegistryProtocol, RegistryUnavailable
 from flyte_build.registry.failures import ANONYMOUS, refusal
 from flyte_build.registry.guard import Guard
 from flyte_build.registry.identity import Credentials
@@ -21,6 +21,7 @@ from flyte_build.registry.wire import Request, Response, Transport
 _CLIENT = "flyte-build"
 # The specification's default, and the least that servers give to clients that do not read `expires_in`.
 _LIFE = 60.0
+_TROUBLE_HINT = "its token service is in trouble or cut off from here: try again later, or look at the proxy settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ class Tokens:
             return kept.value
         most = self._guard.check(base, key.realm, "the token service")
         request = _request(key, credentials, self._options.token_timeout)
-        response = self._transport.send(replace(request, seclusion=most))
+        try:
+            response = self._transport.send(replace(request, seclusion=most))
+        except (RegistryUnavailable, RegistryProtocol) as error:
+            raise type(error)(f"{_action(key)}: {error.sentence}", hint=_TROUBLE_HINT) from error
         token = _decode(response, key, str(credentials or ANONYMOUS), self._clock())
         with self._lock:
             self._kept[key] = token
@@ -110,11 +114,15 @@ def _request(key: TokenKey, credentials: Credentials | None, timeout: float) -> 
     )
 
 
+def _action(key: TokenKey) -> str:
+    return f"cannot get a token of {urlsplit(key.base).netloc} for {key.scope}"
+
+
 def _decode(response: Response, key: TokenKey, identity: str, now: float) -> _Token:
     host = urlsplit(key.realm).netloc.rpartition("@")[2]
-    action = f"cannot get a token of {urlsplit(key.base).netloc} for {key.scope}"
+    action = _action(key)
     if response.status != 200:
-        raise refusal(action, host, response, identity)
+        raise refusal(action, host, response, identity, urlsplit(key.base).netloc)
     try:
         document = json.loads(response.body)
         value = document.get("token") or document.get("access_token")

@@ -21,6 +21,7 @@ _AUTHORITY_HINT = (
     "name the authority that issued it: FLYTE_BUILD_CA_BUNDLE or SSL_CERT_FILE (PEM), "
     "or ~/.config/docker/certs.d/{host}/ca.crt"
 )
+_AGAIN_HINT = "try again; if it stays so, a proxy or a firewall may be in the way"
 # OpenSSL's X509_V_ERR_… (openssl-verification-options(1ssl)): what no authority of ours would mend.
 _CERTIFICATE_HINTS = {
     9: "check this machine's clock",
@@ -44,8 +45,8 @@ def translated(error: Exception, origin: str) -> RegistryError:
             f"cannot reach {origin}: {_reason(error)}", hint="check the host, that it is up, and your network"
         )
     if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
-        return RegistryUnavailable(f"{origin} did not answer in time")
-    return RegistryUnavailable(f"the connection to {origin} broke: {_reason(error)}")
+        return RegistryUnavailable(f"{origin} did not answer in time", hint=_AGAIN_HINT)
+    return RegistryUnavailable(f"the connection to {origin} broke: {_reason(error)}", hint=_AGAIN_HINT)
 
 
 def _tls(error: Exception, origin: str) -> RegistryError:

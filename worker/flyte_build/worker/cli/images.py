@@ -42,7 +42,8 @@ def list_command(repository: str, as_json: bool) -> None:
         click.echo(_line(one))
     common = shared(found)
     sizes = {blob.digest: blob.size for one in found for blob in one.blobs}
-    note = f"{len(found)} images, {_size(sum(sizes.values()))}; {len(common)} layers are shared"
+    number = "1 image" if len(found) == 1 else f"{len(found)} images"
+    note = f"{number}, {_size(sum(sizes.values()))}; {len(common)} layers are shared"
     click.echo(note, err=True)
 
 

@@ -72,7 +72,7 @@ class Project:
         argv += ["--secret", f"INDEX_TOKEN={CANARY}", "--secret", "GITHUB_TOKEN=ghs-canary-token"]
         for used, place in self._used(nothing):
             argv += ["--local-repository", f"{used}={place}"]
-        argv += ["--action-cache-path", str(self.folder.parent / "act"), "--env", "GIT_DIR="]
+        argv += ["--action-cache-path", str(self.folder.parent / "act")]
         return run(*argv, *(more or ("--no-cache-server",)), cwd=self.folder)
 
     def _used(self, nothing: Path) -> Sequence[tuple[str, Path]]:

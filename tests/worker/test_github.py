@@ -26,7 +26,7 @@ from flyte_build.worker.github.runs import Heard
 from flyte_build.worker.github.summary import Row, summary
 
 ROOT = Path(__file__).parents[2]
-TOML = 'name = "x"\n\n[[layers]]\napt = ["git"]\n\n[[layers]]\npip = ["six", "nosuch"]\npipp = 1\n'
+TOML = 'name = "x"\n\n[[layers]]\napt = ["git"]\n\n[[layers]]\npip = [\n"six",\n"nosuch",\n]\npipp = 1\n'
 
 
 def given(**inputs: str) -> dict[str, str]:
@@ -85,12 +85,12 @@ def test_every_input_of_the_action_reaches_the_command_and_is_described() -> Non
     ("error", "line"),
     [
         pytest.param(
-            InvalidSpec("a/image.toml", (Problem("layers[1].pipp", "no"),)), 8, id="a key of the second layer"
+            InvalidSpec("a/image.toml", (Problem("layers[1].pipp", "no"),)), 11, id="a key of the second layer"
         ),
         pytest.param(InvalidSpec("a/image.toml", (Problem("name", "no"),)), 1, id="a key of the image"),
         pytest.param(InvalidSpec("a/image.toml", (Problem("layers[1].copy", "no"),)), 6, id="a layer without the key"),
         pytest.param(
-            BuildFailed("x", step="pip packages: six nosuch", log=("nosuch was not found",)), 7, id="a failed package"
+            BuildFailed("x", step="pip packages: six nosuch", log=("nosuch was not found",)), 9, id="a failed package"
         ),
         pytest.param(BuildFailed("x", step="apt packages: git"), 4, id="a failed step without a log"),
     ],
@@ -268,6 +268,6 @@ def test_what_fails_is_annotated_and_in_the_summary(tmp_path: Path, monkeypatch:
     done = CliRunner().invoke(ci)
     assert done.exit_code == 1
     assert "::add-mask::hush-hush" in done.output
-    assert "::error title=flyte-build,file=image.toml,line=8::image.toml: layers[1].pipp: is not known" in done.output
+    assert "::error title=flyte-build,file=image.toml,line=11::image.toml: layers[1].pipp: is not known" in done.output
     assert "**Failed**" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
     assert "built<<" in (tmp_path / "GITHUB_OUTPUT").read_text(encoding="utf-8")

@@ -153,10 +153,7 @@ def test_githubs_cache_is_written_by_one_run_and_read_by_the_next(project: Proje
     project.spec(parts, "six==1.14.0")
     second = project.act("push", "--job", "images", *serve, "--env", f"ACTIONS_RUNTIME_TOKEN={_runtime_token()}")
     assert second.code == 0, second.out + second.err
-    assert "✓   0.0s importing cache manifest from gha" in re.sub(
-        r"✓ +[\d.]+s importing", "✓   0.0s importing", second.out
-    )
-    assert r"six==1.15.0 became six==1.14.0" in second.out or "layer 1 (pip)" in second.out
+    assert re.search(r"✓ +[\d.]+s importing cache manifest from gha", second.out)
 
 
 def test_the_example_is_a_workflow_that_pins_every_action_of_others(project: Project) -> None:

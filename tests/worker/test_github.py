@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from flyte_build.builder.buildx.docker import DockerEngine
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError, InvalidInput, InvalidSpec, Problem
 from flyte_build.worker.cli.ci import ci
+from flyte_build.worker.cli.image import image
 from flyte_build.worker.github import commands, install
 from flyte_build.worker.github.inputs import PREFIX, read_inputs
 from flyte_build.worker.github.job import found_sources, needs_builder
@@ -51,6 +52,14 @@ def given(**inputs: str) -> dict[str, str]:
 )
 def test_an_input_becomes_words_of_the_command(inputs: dict[str, str], words: str) -> None:
     assert words in " ".join(read_inputs(given(sources="a.toml", **inputs)).build_argv(why=True))
+
+
+@pytest.mark.parametrize("mode", ["build", "build-only"])
+def test_the_words_are_flags_that_the_command_knows(mode: str) -> None:
+    asked = given(mode=mode, cache="registry", locked="1", tags="a", platforms="linux/arm64", secrets="id=A,env=B")
+    inputs = read_inputs(asked | given(sources="image.toml", registry="r.example/a", builder="b"))
+    for argv in (inputs.check_argv(), inputs.build_argv(why=True, builder="x")):
+        image.make_context("image", list(argv))
 
 
 def test_a_check_has_no_word_that_builds_or_needs_a_secret() -> None:

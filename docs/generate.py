@@ -89,7 +89,7 @@ def settings_page() -> str:
     text += "then Flyte's config.yaml.\n"
     text += "\n## Keys\n\n| key | variable | |\n| --- | --- | --- |\n"
     for key in settings._KEYS:
-        variable = f"`FLYTE_BUILD_{key.upper()}`" if key in (*settings._TEXTS, "platforms") else "-"
+        variable = f"`FLYTE_BUILD_{key.upper()}`" if key in (*settings._TEXTS, "platforms", "secret_providers") else "-"
         text += f"| `{key}` | {variable} | {KEYS.get(key, '')} |\n"
     text += "\n## Variables\n\nEvery other variable of ours that the code reads, and where.\n"
     text += "\n| variable | read in |\n| --- | --- |\n"

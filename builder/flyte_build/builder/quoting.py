@@ -13,7 +13,7 @@ import re
 # BuildKit reads lines of up to 64 KiB; a character takes 6 bytes at most in JSON.
 _PIECE = 8_192
 # Declared where an environment value needs it, and given to BuildKit from outside.
-NEWLINE = "FLYTE_BUILD_NEWLINE"
+NEWLINE = "__LINE_BREAK__"
 
 
 def exec_form(*argv: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -14,7 +15,7 @@ from flyte_build.builder.buildx.docker import DockerEngine
 from flyte_build.builder.context import Context
 from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
 from flyte_build.builder.machine import Machine
-from flyte_build.builder.plan import BuildPlan
+from flyte_build.builder.plan import BuildPlan, DockerfilePlan
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.names import Target
 
@@ -48,7 +49,8 @@ def prepare(
         secrets=secrets | _machine_secrets(options.machine, work),
         compression=options.compression,
         annotations=_marks(plan, context) if engine.annotates else {},
-        no_cache=options.no_cache,
+        # A Dockerfile's own steps have no mount of ours (see `_lay_recipe`).
+        no_cache=options.no_cache or (bool(options.cache) and isinstance(plan, DockerfilePlan)),
         reproducible=options.reproducible,
         cache_from=options.cache_from,
         cache_to=options.cache_to,
@@ -73,6 +75,10 @@ def _lay_recipe(plan: BuildPlan, folder: Path, options: BuildOptions) -> None:
     common = folder / "common"
     # copyfile: with the timestamps of a wheel, BuildKit would take another recipe's file of the same size for ours.
     shutil.copytree(str(resources.files("flyte_build.builder") / "recipe_files"), common, copy_function=shutil.copyfile)
+    if options.cache:
+        # BuildKit takes a step for done whatever its cache mounts and secrets were: another tenant's result, made with
+        # their secrets or from a wheel that they planted. A file that every step mounts tells the tenants' steps apart.
+        (common / "tenant").write_text(hashlib.sha256(options.cache.encode()).hexdigest(), encoding="ascii")
     for platform in options.only or plan.platforms:
         place = folder / platform.architecture / "bin"
         place.mkdir(parents=True)

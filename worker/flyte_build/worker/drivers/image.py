@@ -97,7 +97,8 @@ def build(
 ) -> Outcome:
     """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach plan and log."""
     target = planned.target
-    redact = Redactor.of_files(options.secrets.values())
+    machine = options.machine
+    redact = Redactor.of_build(options.secrets.values(), (machine.index_url or "", *machine.extra_index_urls))
     recording = Recording(options.progress, redact)
     options = replace(options, credentials=credentials_of(planned, registry), progress=recording)
     pushes = options.output == "push"

@@ -66,7 +66,8 @@ class ServiceBuilding:
                 output="part" if request.part else "push",
                 only=(Platform.parse(request.part),) if request.part else (),
                 builder=self.builder,
-                machine=find_machine(),
+                # What steps are given, hostile ones can read: nobody's passwords for the whole machine.
+                machine=replace(find_machine(), netrc=None),
                 cache=f"{request.project}-",
                 timeout=min(request.timeout or self.timeout, self.timeout, policy.limits.build_seconds or self.timeout),
                 secrets=self.secrets.files(request.project, wanted(planned.plan)),

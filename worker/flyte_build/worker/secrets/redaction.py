@@ -42,9 +42,10 @@ class Redactor:
         return cls(whole, {piece: tuple(places) for piece, places in pieces.items()})
 
     @classmethod
-    def of_files(cls, files: Iterable[Path]) -> Redactor:
-        """For what these files hold; one that cannot be read hides nothing."""
-        return cls.of(text for file in files if (text := _text(file)))
+    def of_build(cls, files: Iterable[Path], urls: Iterable[str]) -> Redactor:
+        """For what a build's secret files hold, and the passwords in URLs that its steps are told."""
+        texts = (text for file in files if (text := _text(file)))
+        return cls.of((*texts, *(password for url in urls if (password := _password(url)))))
 
     def __call__(self, text: str) -> str:
         """`text` with every form of a value replaced."""
@@ -96,4 +97,11 @@ def _text(file: Path) -> str:
         with file.open("rb") as opened:
             return opened.read(_MOST).decode("utf-8", "surrogateescape")
     except OSError:
+        return ""
+
+
+def _password(url: str) -> str:
+    try:
+        return urllib.parse.unquote(urllib.parse.urlsplit(url).password or "")
+    except ValueError:
         return ""

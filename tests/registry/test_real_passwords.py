@@ -96,6 +96,7 @@ def test_and_not_otherwise(tls_registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(RegistryUntrusted, match=rf"the certificate of https://{tls_registry} is not trusted") as caught:
         client.find(ImageName.parse(f"{tls_registry}/acme/x:v1"))
     assert "SSL_CERT_FILE" in caught.value.hint
+    assert f"certs.d/{tls_registry}/ca.crt" in caught.value.hint
 
 
 @pytest.mark.parametrize(("content", "why"), [("nonsense", "holds no certificate"), (None, "no such file")])

@@ -5,6 +5,7 @@
     │   ├── InvalidName         an image name, tag, digest or platform
     │   ├── InvalidSpec         an image spec; carries every problem found, each with its dotted path
     │   ├── MissingSecret       a build secret that is nowhere to be had
+    │   ├── Unsaid              what the wire's message of an image has no words for
     │   └── InvalidTree         a source tree that cannot be bundled
     ├── RegistryError           a registry was asked and the answer is no, or no answer
     │   ├── RegistryDenied      it knows us and refuses, or wants to know who we are
@@ -23,6 +24,7 @@
     ├── ArchiveError            an archive that is damaged, hostile or not what its name says
     └── ServiceError            the endpoint, its database, its queue or its store
         ├── ServiceUnavailable  it cannot be reached, or cannot serve now (transient)
+        ├── CallRefused         it said no to a call; carries its code
         ├── ServiceConflict     there is something else under this name already
         ├── ServiceQuota        it will not do this now: the project has used up what it may
         └── ServiceDenied       it will not do this for this caller

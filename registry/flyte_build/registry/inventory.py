@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import count
 
@@ -68,7 +68,9 @@ def tagged(client: RegistryClient, repository: Repository, counted: Counted = no
     tags = [tag for tag in client.manifests.tags(repository) if not _FALLBACK.fullmatch(tag)]
 
     def find(tag: str) -> Manifest | None:
-        return client.manifests.find(ImageName(repository, tag))
+        manifest = client.manifests.find(ImageName(repository, tag))
+        # The bytes have been read and are not wanted again; thousands of them would be kept.
+        return replace(manifest, body=b"") if manifest else None
 
     looked = in_parallel(_counting(find, len(tags), counted), tags, client.api.options.parallel)
     named = zip(tags, looked, strict=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builder.doubles import KnownBases, image
+from tests.builder.doubles import KnownBases, image, planned, write
 
+from flyte_build.builder import pinning
 from flyte_build.builder.lock import Lock, LockedBase, LockedPackages, format_lock, parse_lock
 from flyte_build.builder.pinning import Locked, LockedBases, request_digest
 from flyte_build.builder.plan import PipInstall, plan
@@ -87,6 +88,30 @@ def test_a_lock_without_the_request_or_the_base_is_said(tmp_path: Path) -> None:
         resolve(image().with_pip("six"), tmp_path, KnownBases(), Locked(Lock()))
     with pytest.raises(InvalidInput, match="no digest for"):
         resolve(image(), tmp_path, LockedBases(Lock(), KnownBases(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("extra_args", "passed"),
+    [
+        pytest.param("", [], id="nothing"),
+        pytest.param("--no-deps --compile-bytecode", ["--no-deps"], id="what chooses and what does not"),
+        pytest.param(
+            "--exclude-newer=2024-01-01", ["--exclude-newer", "2024-01-01"], id="a value after an equals sign"
+        ),
+        pytest.param("--no-binary ':all:' -v", ["--no-binary", ":all:"], id="a value of its own"),
+    ],
+)
+def test_a_resolution_chooses_as_the_install_would(extra_args: str, passed: list[str]) -> None:
+    assert pinning._choices(PipOptions(extra_args=extra_args)) == passed
+
+
+def test_what_a_lock_does_not_pin_is_said(tmp_path: Path) -> None:
+    write(tmp_path, {"dist/a-1.0-py3-none-any.whl": "", "pyproject.toml": "[project]\nname='a'\nversion='1'\n"})
+    notes = pinning.unpinned(planned(image().with_apt("git").with_wheels("dist", "a"), tmp_path).layers)
+    assert [note.partition(" ")[0] for note in notes] == ["Debian", "what"]
+    assert pinning.unpinned(planned(image().with_pip("six").with_commands("x"), tmp_path).layers) == ()
+    with pytest.raises(InvalidInput, match=r"a uv project without uv.lock .* cannot pin it"):
+        pinning.unpinned(planned(image().with_uv_project("."), tmp_path).layers)
 
 
 def test_a_base_has_the_digest_of_the_lock(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real
 
 
 def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, parts: Parts, where: str) -> None:
-    file = spec_file(tmp_path, parts, 'pip = ["six<1.17"]', 'pip = ["python-dateutil"]')
+    file = spec_file(tmp_path, parts, 'apt = ["tree"]', 'pip = ["six<1.17"]', 'pip = ["python-dateutil"]')
     without = run("flyte-build", "image", file, "--registry", where, "--locked")
     assert without.code == 1
     assert "there is no flyte-build.lock" in without.err
@@ -33,6 +33,7 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
 
     again = run("flyte-build", "image", file, "--registry", where, "--locked", "--json")
     assert again.code == 0, again.err
+    assert "note: Debian packages are not in flyte-build.lock: tree" in again.err
     assert json.loads(again.out)["images"][0]["pinned"] == image["pinned"]
     assert json.loads(again.out)["images"][0]["status"] == "exists"
 
@@ -41,6 +42,27 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
     assert stale.code == 1
     assert "has no versions for this request of packages" in stale.err
     assert (tmp_path / "flyte-build.lock").read_text(encoding="utf-8") == lock
+
+
+def test_one_lock_pins_what_each_platform_needs(tmp_path: Path, parts: Parts, where: str) -> None:
+    """Resolved once for all platforms; each gets what its marker says, and what each got is listed."""
+    machines = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+    pip = """pip = ["six; platform_machine == 'x86_64'", "idna; platform_machine == 'aarch64'", "tomli==2.0.1"]"""
+    file = spec_file(tmp_path, parts, pip)
+    file.write_text(file.read_text().replace(parts.base, parts.base_multi))
+    flags = [flag for platform in machines for flag in ("--platform", platform)]
+    made = run("flyte-build", "image", file, "--registry", where, "--update", "--dry-run", "--json", *flags)
+    assert made.code == 0, made.err
+    lock = (tmp_path / "flyte-build.lock").read_text(encoding="utf-8")
+    assert all(f"platform_machine == '{machine}'" in lock for machine in machines.values())
+
+    built = run("flyte-build", "image", file, "--registry", where, "--locked", *flags)
+    assert built.code == 0, built.err
+    said = json.loads(run("flyte-build", "images", "inspect", built.out.strip(), "--json").out)["image"]["installed"]
+    assert {one["platform"]: [p["name"] for p in one["packages"] if p["kind"] == "pypi"] for one in said} == {
+        "linux/amd64": ["six", "tomli"],
+        "linux/arm64": ["idna", "tomli"],
+    }
 
 
 def test_a_package_that_does_not_exist_leaves_the_lock_as_it_was(tmp_path: Path, parts: Parts, where: str) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.builder import trees
+from tests.builder.doubles import write
 from tests.conftest import Parts
 from tests.e2e.conftest import run
 from tests.e2e.test_image import spec_file
@@ -15,15 +17,22 @@ pytestmark = pytest.mark.real
 
 
 def test_two_builds_without_cache_have_one_digest(tmp_path: Path, parts: Parts, where: str) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "a.py").write_text("print(1)\n", encoding="utf-8")
+    trees.workspace(tmp_path)
+    trees.wheels(tmp_path)
+    write(tmp_path, {"some/a.py": "print(1)\n", "asked.txt": "packaging==24.0\n"})
+    write(tmp_path, {"run.py": "# /// script\n# dependencies = ['attrs==24.2.0']\n# ///\n"})
     file = spec_file(
         tmp_path,
         parts,
         'apt = ["tree"]',
         'pip = ["six==1.16.0", "idna==3.10"]',
         'commands = ["date > /dev/null; mkdir -p /made/here && echo text > /made/here/file"]',
-        'copy = "src"\nto = "/app"',
+        'requirements = "asked.txt"',
+        'uv_project = "."\ninstall = "project"',
+        'uv_script = "run.py"',
+        'wheels = "dist"\npackage = "member"',
+        'code_bundle = "some"\nfiles = ["*.py"]\nto = "/code"',
+        'copy = "some"\nto = "/app"',
         'env = { B = "2", A = "1" }',
         'workdir = "/app/new"',
         'user = "nobody"',

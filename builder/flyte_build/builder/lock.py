@@ -36,8 +36,9 @@ class LockedBase:
 class LockedPackages:
     """What a request of packages came to: `request` is its digest, `pins` lines of a requirements file with hashes.
 
-    A request is the packages, requirement files, options, Python version and platforms of one layer together with
-    the pins of the layers before it; whatever changes in it asks for a new resolution.
+    A request is the packages, requirement files, options and Python version of one layer together with the pins of
+    the layers before it; whatever changes in it asks for a new resolution. Pins are for every platform at once: what
+    only some need carries its marker.
     """
 
     request: Digest

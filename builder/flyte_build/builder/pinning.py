@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -15,14 +16,27 @@ from flyte_build.builder.canonical import digest_of
 from flyte_build.builder.files import FileSet
 from flyte_build.builder.lock import FILE_NAME, Lock
 from flyte_build.builder.machine import Machine
-from flyte_build.builder.plan import FileTree, PipInstall, PlanFile
-from flyte_build.builder.spec import ImageSpec, PipOptions
+from flyte_build.builder.plan import FileTree, PipInstall, PixiInstall, PlanFile, PlanLayer, UvSync, WheelInstall
+from flyte_build.builder.spec import Apt, ImageSpec, PipOptions
 from flyte_build.builder.uv import cache_folder, host_uv
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput, PackageIndexError
 from flyte_build.registry.names import Digest, ImageName, ImageReference
 
 PINS_FILE = "pins.txt"
+# Of `uv pip install` and `uv pip compile` alike (uv's command reference).
+_CHOOSE = frozenset({"--no-deps", "--no-build", "--pre", "--no-index"})
+_CHOOSE_BY_VALUE = frozenset(
+    {
+        "--exclude-newer",
+        "--fork-strategy",
+        "--index-strategy",
+        "--no-binary",
+        "--only-binary",
+        "--prerelease",
+        "--resolution",
+    }
+)
 _TIMEOUT = 600
 _ART = " \u2570\u2500\u25b6\u00d7\u2502"  # what uv draws its explanations with
 
@@ -112,7 +126,7 @@ def compile_pins(
         _lay(layer, sources, work, before)
         argv = [str(host_uv()), "pip", "compile", "--universal", "--python-version", _python(spec), "--no-config"]
         argv += ["--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--constraint", "before.txt"]
-        argv += [*_index_arguments(layer.options), "asked.in"]
+        argv += [*_index_arguments(layer.options), *_choices(layer.options), "asked.in"]
         done = subprocess.run(
             argv, cwd=work, env=_environment(machine), capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
@@ -147,6 +161,19 @@ def _index_arguments(options: PipOptions) -> list[str]:
     return [*arguments, "--prerelease", "allow"] if options.pre else arguments
 
 
+def _choices(options: PipOptions) -> list[str]:
+    """Those of the layer's extra arguments that decide what is installed, so that the same is decided here."""
+    found: list[str] = []
+    rest = iter(shlex.split(options.extra_args))
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if flag in _CHOOSE_BY_VALUE:
+            found += [flag, value if equals else next(rest, "")]
+        elif argument in _CHOOSE:
+            found.append(argument)
+    return found
+
+
 def _environment(machine: Machine) -> dict[str, str]:
     environment = dict(os.environ)
     if machine.ca is not None:
@@ -162,6 +189,30 @@ def _python(spec: ImageSpec) -> str:
     if spec.python is None:
         raise InvalidInput(f"the image {spec.name!r} does not say its Python", hint="a lock needs `python`, like 3.12")
     return spec.python
+
+
+def unpinned(layers: tuple[PlanLayer, ...]) -> tuple[str, ...]:
+    """What a lock does not pin although it is installed, in sentences for a person.
+
+    Raises InvalidInput for a project whose own lock is missing: it would be resolved in the build.
+    """
+    notes: list[str] = []
+    for layer in layers:
+        if isinstance(layer, UvSync) or (isinstance(layer, PixiInstall) and not layer.locked):
+            tool = "uv" if isinstance(layer, UvSync) else "pixi"
+            raise InvalidInput(
+                f"a {tool} project without {tool}.lock is resolved in the build, so {FILE_NAME} cannot pin it",
+                hint=f"run `{tool} lock` beside it",
+            )
+        if isinstance(layer, Apt):
+            notes.append(
+                f"Debian packages are not in {FILE_NAME}: {' '.join(layer.packages)} are the archive's of the day"
+            )
+        if isinstance(layer, WheelInstall):
+            notes.append(
+                f"what the wheel {layer.package} depends on is not in {FILE_NAME}: list it in a pip layer before"
+            )
+    return tuple(notes)
 
 
 class FoundBase(Protocol):

@@ -1,10 +1,10 @@
-"""What `flyte-build image --dry-run` prints: the plan, the Dockerfile and the files of the context with sizes."""
+"""What `flyte-build image --dry-run` prints: the plan, the files of the context with sizes, and the Dockerfile."""
 
 from __future__ import annotations
 
 import click
 
-from flyte_build.builder.dockerfile import render
+from flyte_build.builder.dockerfile import render, steps
 from flyte_build.worker.drivers.image import Planned
 
 
@@ -15,6 +15,9 @@ def show(planned: Planned) -> None:
     click.echo(f"# spec digest  {plan.spec_digest}")
     click.echo(f"# base         {planned.resolved.base}")
     click.echo(f"# platforms    {', '.join(str(platform) for platform in plan.platforms)}")
+    for step in steps(plan):
+        if step.runs:
+            click.echo(f"# step         {step.title}")
     files = [file for tree in plan.trees() for file in tree.files]
     click.echo(f"# context      {len(files)} files, {sum(file.size for file in files):,} bytes")
     for file in files:

@@ -27,12 +27,16 @@ Status = Literal["built", "exists", "missing", "planned"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A spec that is ready: its plan, where its files lie, and where it goes."""
+    """A spec that is ready: its plan, where its files lie, and where it goes.
+
+    `notes` are sentences that the user should see although all is well.
+    """
 
     spec: ImageSpec
     resolved: ResolvedSpec
     plan: BuildPlan
     target: Target
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,8 @@ def build(
     if built.status == "exists":
         for tag in target.tags[1:]:
             registry.put_tag(built.reference, tag)
-    notes = [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
+    notes = list(planned.notes)
+    notes += [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
     if attaches and built.status == "built":
         notes += _recorded(planned, built.reference, registry, (options, wishes, recording))
     return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))

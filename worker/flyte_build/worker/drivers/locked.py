@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,25 +67,26 @@ def _by_bases(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...])
 
 
 def _by_lock(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
-    from flyte_build.builder.pinning import Locked, LockedBases
+    from flyte_build.builder.pinning import Locked, LockedBases, unpinned
 
     lock = read(found.root)
     if lock is None:
         raise InvalidInput(f"there is no {FILE_NAME} in {found.root}", hint="make it: flyte-build image … --update")
-    return driver.prepare(
-        found.spec, found.root, LockedBases(lock, registry, strict=True), tags=tags, pins=Locked(lock)
-    )
+    bases = LockedBases(lock, registry, strict=True)
+    planned = driver.prepare(found.spec, found.root, bases, tags=tags, pins=Locked(lock))
+    return replace(planned, notes=unpinned(planned.plan.layers))
 
 
 def _anew(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
     from flyte_build.builder.machine import find_machine
-    from flyte_build.builder.pinning import Updating
+    from flyte_build.builder.pinning import Updating, unpinned
 
     updating = Updating(find_machine(), read(found.root) or Lock())
     planned = driver.prepare(found.spec, found.root, registry, tags=tags, pins=updating)
+    notes = unpinned(planned.plan.layers)
     name = ImageName.parse(found.spec.base_name)
     write(found.root, updating.lock.with_base(name, planned.resolved.base.digest))
-    return planned
+    return replace(planned, notes=notes)
 
 
 _MODES: dict[LockMode, Callable[[FoundSpec, RegistryClient, tuple[str, ...]], driver.Planned]] = {

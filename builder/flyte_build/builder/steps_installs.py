@@ -25,6 +25,8 @@ PIXI_PROJECT = "/opt/pixi-project"
 PIXI_STAGE = "pixi"
 # Every artifact is named by hash, so it does not matter which index answers.
 _ANY_INDEX = ("--index-strategy", "unsafe-best-match")
+# Beside what it installs from a folder uv writes that folder's time (uv_cache.json), which differs in every build.
+_UV_LOCAL = "UV_NO_INSTALLER_METADATA=1 uv"
 
 
 def install_steps(layer: Install, caches: Caches) -> Iterator[Step]:
@@ -90,7 +92,7 @@ def _projects(layer: ProjectInstall, caches: Caches) -> Step:
         marker = f" ; {project.marker}" if project.marker else ""
         arguments.append(f"{MOUNT}/projects/{project.path}{marker}")
     return run(
-        f"{exports(layer.secrets)}uv pip install {shlex.join(arguments)}",
+        f"{exports(layer.secrets)}{_UV_LOCAL} pip install {shlex.join(arguments)}",
         title=f"projects: {' '.join(project.path for project in layer.projects)}",
         mounts=(caches.uv, *secret_mounts(layer.secrets), _bind(layer.tree, "projects", writable=True)),
     )
@@ -102,7 +104,7 @@ def _sync(layer: UvSync, caches: Caches) -> Step:
     # uv tells sources apart by timestamps, which are all the same here.
     arguments += ["--refresh"] if layer.project else ["--no-install-project"]
     return run(
-        f"{exports(layer.secrets)}unset UV_NO_CONFIG\ncd {MOUNT}/project && uv sync {shlex.join(arguments)}",
+        f"{exports(layer.secrets)}unset UV_NO_CONFIG\ncd {MOUNT}/project && {_UV_LOCAL} sync {shlex.join(arguments)}",
         title="uv project without a lock",
         mounts=(caches.uv, *secret_mounts(layer.secrets), _bind(layer.tree, "project", writable=True)),
     )
@@ -115,7 +117,7 @@ def _wheels(layer: WheelInstall, caches: Caches) -> Step:
     first = shlex.join([*options, "--refresh-package", layer.package.partition("[")[0], layer.package])
     exact = shlex.join([*options, "--no-deps", "--no-index", "--reinstall", layer.package])
     return run(
-        f"{exports(layer.secrets)}uv pip install {first} && uv pip install {exact}",
+        f"{exports(layer.secrets)}{_UV_LOCAL} pip install {first} && {_UV_LOCAL} pip install {exact}",
         title=f"wheel: {layer.package}",
         mounts=(caches.uv, *secret_mounts(layer.secrets), _bind(layer.tree, "wheels")),
     )

@@ -27,7 +27,7 @@ RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=secret,id=token,target=/run/secrets/token,mode=0444,required \
     --mount=type=bind,source=trees/d24367122116c4dfbf9adb99984a9fe9,target=/run/flyte-build/projects,rw \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nTOKEN=\"$(cat /run/secrets/token)\"; export TOKEN\nuv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/0-member /run/flyte-build/projects/1-lib"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nTOKEN=\"$(cat /run/secrets/token)\"; export TOKEN\nUV_NO_INSTALLER_METADATA=1 uv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/0-member /run/flyte-build/projects/1-lib"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-ca,target=/run/flyte-build/ca.pem,mode=0444 \
     --mount=type=secret,id=flyte-build-index,target=/run/flyte-build/index.sh,mode=0444 \
@@ -35,14 +35,14 @@ RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=secret,id=token,target=/run/secrets/token,mode=0444,required \
     --mount=type=bind,source=trees/8e33e3d164946ef03a89f6c3b17ccb72,target=/run/flyte-build/projects,rw \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nTOKEN=\"$(cat /run/secrets/token)\"; export TOKEN\nuv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/project"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nTOKEN=\"$(cat /run/secrets/token)\"; export TOKEN\nUV_NO_INSTALLER_METADATA=1 uv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/project"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-ca,target=/run/flyte-build/ca.pem,mode=0444 \
     --mount=type=secret,id=flyte-build-index,target=/run/flyte-build/index.sh,mode=0444 \
     --mount=type=secret,id=flyte-build-netrc,target=/run/flyte-build/netrc,mode=0444 \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=bind,source=trees/3d0f952fbf3ce1b7cff048dde8f325b3,target=/run/flyte-build/wheels \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nuv pip install --prerelease allow --find-links /run/flyte-build/wheels --refresh-package member member && uv pip install --prerelease allow --find-links /run/flyte-build/wheels --no-deps --no-index --reinstall member"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nUV_NO_INSTALLER_METADATA=1 uv pip install --prerelease allow --find-links /run/flyte-build/wheels --refresh-package member member && UV_NO_INSTALLER_METADATA=1 uv pip install --prerelease allow --find-links /run/flyte-build/wheels --no-deps --no-index --reinstall member"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-ca,target=/run/flyte-build/ca.pem,mode=0444 \
     --mount=type=secret,id=flyte-build-index,target=/run/flyte-build/index.sh,mode=0444 \

@@ -18,5 +18,5 @@ RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-netrc,target=/run/flyte-build/netrc,mode=0444 \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=bind,source=trees/3e60247e31f80638aad3042327ff192c,target=/run/flyte-build/project,rw \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nunset UV_NO_CONFIG\ncd /run/flyte-build/project && uv sync --active --inexact --no-editable --group 'a b' --no-install-project"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nunset UV_NO_CONFIG\ncd /run/flyte-build/project && UV_NO_INSTALLER_METADATA=1 uv sync --active --inexact --no-editable --group 'a b' --no-install-project"]
 LABEL build.flyte.spec-digest="sha256:56c0a355baf9c4110c7cb00adff3fa3d862551171f00a083575ee4b706c755e3" build.flyte.recipe="1"

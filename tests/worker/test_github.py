@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -252,6 +253,24 @@ def test_google_auth_itself_reads_the_document_and_gets_the_jobs_token(
     subject = loaded.retrieve_subject_token(google.auth.transport.requests.Request())
     assert subject == "token-for-https://iam.googleapis.com/projects/1/p"
     assert loaded.service_account_email == "me@p.iam"
+
+
+def test_boto3_itself_assumes_the_role_with_the_jobs_token(
+    github: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+    from moto import mock_aws
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    role = given(aws_role="arn:aws:iam::123456789012:role/images")
+    with mock_aws(), monkeypatch.context() as inner:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            inner.delenv(name)  # moto's own, which would be asked first
+        for name, value in cloud_identity(github | role, tmp_path).items():
+            inner.setenv(name, value)
+        who = boto3.Session().client("sts").get_caller_identity()["Arn"]
+    assert who.endswith("role/images/flyte-build")
 
 
 @pytest.mark.parametrize("wrong", [{}, {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "may-not"}])

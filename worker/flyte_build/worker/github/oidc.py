@@ -16,6 +16,7 @@ from flyte_build.registry.errors import InvalidInput, RegistryUnavailable
 from flyte_build.worker.github.inputs import PREFIX
 
 _AWS_AUDIENCE = "sts.amazonaws.com"
+_AWS_REGION = "us-east-1"
 _STS = "https://sts.googleapis.com/v1/token"
 _TYPE = "urn:ietf:params:oauth:token-type:jwt"
 _SIZE = 64 * 1024
@@ -32,6 +33,8 @@ def cloud_identity(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     if role:
         token = _kept(folder / "aws-token", _token(environ, _AWS_AUDIENCE))
         found |= {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_SESSION_NAME": "flyte-build"}
+        # boto3 asks the region's STS; where none is given any will do.
+        found["AWS_DEFAULT_REGION"] = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _AWS_REGION
     if provider:
         document = google_document(environ, provider, environ.get(f"{PREFIX}GCP_SERVICE_ACCOUNT", ""))
         found["GOOGLE_APPLICATION_CREDENTIALS"] = _kept(folder / "google.json", json.dumps(document))

@@ -235,7 +235,7 @@ def test_the_jobs_identity_becomes_files_that_only_it_can_read(github: dict[str,
     found = cloud_identity(github | given(aws_role="arn:role", gcp_provider="projects/1/p"), tmp_path)
     token = Path(found["AWS_WEB_IDENTITY_TOKEN_FILE"])
     assert token.read_text(encoding="utf-8") == "token-for-sts.amazonaws.com"
-    assert found["AWS_ROLE_ARN"] == "arn:role"
+    assert (found["AWS_ROLE_ARN"], found["AWS_DEFAULT_REGION"]) == ("arn:role", "us-east-1")
     google = Path(found["GOOGLE_APPLICATION_CREDENTIALS"])
     assert {token.stat().st_mode & 0o777, google.stat().st_mode & 0o777} == {0o600}
 

@@ -23,6 +23,7 @@ from flyte_build.worker.access.policy import Policies, Policy
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.drivers.pushed import new_bytes
 from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.secrets.projects import ProjectSecrets
 
@@ -79,12 +80,15 @@ class ServiceBuilding:
             outcome = driver.build(planned, engine, client, options, force=request.force, wishes=wishes)
         if outcome.built is None or outcome.built.reference is None:
             raise AssertionError("a pushed build has a reference")
+        new = outcome.built.status == "built"
+        pushed = new_bytes(client, outcome.built.reference, planned.resolved.base) if new else 0
         log(f"{outcome.status} {outcome.built.reference}")
         return BuildOutcome(
             reference=str(outcome.built.reference),
             spec_digest=str(planned.plan.spec_digest),
             status=outcome.built.status,
             seconds=time.monotonic() - started,
+            pushed_bytes=pushed,
         )
 
     def _default(self, request: BuildRequest) -> tuple[Platform, ...]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,18 @@ image = flyte.Image.from_base("{base}").clone(name="{name}", extendable=True).wi
 if __name__ == "__main__":
     flyte.init_from_config()
     print("IMAGE", flyte.build(image).uri)
+"""
+
+RULES = """
+[[token]]
+name = "task"
+sha256 = "{digest}"
+projects = ["flytesnacks"]
+
+[[project]]
+name = "flytesnacks"
+registries = ["{registry}"]
+bases = ["{bases}"]
 """
 
 IMAGE = """
@@ -92,7 +105,7 @@ def split(parts: Parts, task_image: str, tmp_path_factory: pytest.TempPathFactor
     folder, registry = tmp_path_factory.mktemp("split"), f"{parts.registry}/split-{uuid.uuid4().hex[:8]}"
     rules = folder / "rules.toml"
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    rules.write_text(f'[[token]]\nname = "task"\nsha256 = "{digest}"\nprojects = ["flytesnacks"]\n', encoding="utf-8")
+    rules.write_text(RULES.format(digest=digest, registry=registry, bases=f"{parts.registry}/base"), encoding="utf-8")
     rules.chmod(0o600)
     # The engine's own bridge: what containers can reach of this machine, and nobody else can.
     bridge = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
@@ -101,7 +114,7 @@ def split(parts: Parts, task_image: str, tmp_path_factory: pytest.TempPathFactor
         serving(folder / "builds", *service) as builds,
         serving(folder / "flyte", "--registry", registry, "--build-task", "registered") as flyte,
     ):
-        task = ("--image", task_image, "--token-file", "/etc/build-service/token", "--cpu", "1")
+        task = ("--image", task_image, "--token-file", "/etc/build-service/token/token", "--cpu", "1")
         argv = ("flyte-build", "register", "--endpoint", flyte, "--service", builds, *task, "--json")
         first, again = run(*argv), run(*argv)
         assert [json.loads(one.out)["status"] for one in (first, again)] == ["registered", "there already"]
@@ -123,16 +136,21 @@ def test_the_sdk_gets_its_image_from_a_container_that_asked_the_build_service(
     text = PROGRAM.format(base=parts.base, name=fresh_name, command="echo from-the-build")
     (tmp_path / "program.py").write_text(text, encoding="utf-8")
     done = split.flyte.program(tmp_path, "program.py", timeout=300)
-    found = re.search(rf"IMAGE ({re.escape(split.registry)}/{fresh_name}@sha256:[0-9a-f]{{64}})", done.out)
-    assert found, done.out + done.err
-    assert run("crane", "digest", found[1]).code == 0
-    (build,) = [one for one in builds_of(split) if str(one["target"]).startswith(f"{fresh_name}:")]
-    assert (build["project"], build["state"], build["reference"]) == ("flytesnacks", "succeeded", found[1])
     url = re.search(rf"{re.escape(split.flyte.url)}/v2/\S+/runs/[a-z0-9-]+", done.out + done.err)
     assert url, done.out + done.err
     page = split.flyte.page(url[0])
+    found = re.search(rf"IMAGE ({re.escape(split.registry)}/{fresh_name}@sha256:[0-9a-f]{{64}})", done.out)
+    assert found, done.out + done.err + page
+    assert run("crane", "digest", found[1]).code == 0
+    (build,) = [one for one in builds_of(split) if str(one["target"]).startswith(f"{fresh_name}:")]
+    assert (build["project"], build["state"], build["reference"]) == ("flytesnacks", "succeeded", found[1])
     assert "command: echo from-the-build" in page, "the log of the build service is the log of the task"
     assert TOKEN not in page
+    request = urllib.request.Request(f"{split.builds}/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        pushed = re.search(r"^flyte_build_pushed_bytes_total (\S+)", answer.read().decode(), re.MULTILINE)
+    assert pushed
+    assert 0 < float(pushed[1]) < 1_000_000, "the layer of a command, without those of the base"
 
 
 def test_a_step_that_fails_is_in_the_log_and_the_error_of_the_task(
@@ -141,7 +159,9 @@ def test_a_step_that_fails_is_in_the_log_and_the_error_of_the_task(
     text = PROGRAM.format(base=parts.base, name=fresh_name, command="echo no-such-weather && exit 7")
     (tmp_path / "program.py").write_text(text, encoding="utf-8")
     done = split.flyte.program(tmp_path, "program.py", timeout=300)
-    assert "ImageBuildError" in done.out + done.err
+    said = " ".join((done.out + done.err).split())
+    assert "ImageBuildError" in said
+    assert "exit code 7" in said, "the user reads it in the own terminal"
     url = re.search(rf"{re.escape(split.flyte.url)}/v2/\S+/runs/[a-z0-9-]+", done.out + done.err)
     assert url, done.out + done.err
     page = split.flyte.page(url[0])

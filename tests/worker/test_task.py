@@ -27,6 +27,7 @@ from flyte_build.registry.errors import (
 )
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.builds.task import string_inputs
+from flyte_build.worker.cli.main import run
 from flyte_build.worker.client.connect import Connect
 from flyte_build.worker.task.asking import Asked, Asking
 from flyte_build.worker.task.here import MountedSecrets
@@ -120,7 +121,7 @@ def task(given: Path, making: Making, **changes: str) -> Task:
     return Task(
         inputs=str(given / "inputs.pb"),
         outputs_path=f"{given}/out/",
-        building=making,
+        building=lambda: making,
         environment={**ENVIRONMENT, **changes},
     )
 
@@ -283,3 +284,14 @@ def test_registering_puts_it_there_once(serving: Callable[..., Served]) -> None:
     nobody = Connect(endpoint=Endpoint.parse("http://127.0.0.1:1"), wire=Wire(Patience(retries=0)))
     with pytest.raises(ServiceUnavailable):
         put(nobody, deploy_request(ASKS, ""))
+
+
+def test_what_is_wrong_with_its_settings_is_also_told_where_flyte_looks(
+    given: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_SERVICE", "http://127.0.0.1:1")
+    monkeypatch.setenv("FLYTE_BUILD_TOKEN_FILE", str(given))
+    assert run(["task", "--inputs", str(given / "inputs.pb"), "--outputs-path", str(given / "out")]) == 0
+    written = ErrorDocument.FromString((given / "out" / "error.pb").read_bytes()).error
+    assert "Is a directory" in written.message
+    assert "Is a directory" in capfd.readouterr().err

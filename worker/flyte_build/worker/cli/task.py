@@ -23,7 +23,7 @@ def task(inputs: str, outputs_path: str) -> None:
     from flyte_build.worker.task.process import Task
 
     try:
-        reference = Task(inputs=inputs, outputs_path=outputs_path, building=_building()).run()
+        reference = Task(inputs=inputs, outputs_path=outputs_path, building=_building).run()
     except FlyteBuildError as error:
         # It is written where Flyte looks for it, and a container that exits badly would be read instead.
         report(error)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from flyteidl2.task.run_pb2 import RunSpec
+from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow import run_definition_pb2, run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunService
 
+from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.failures import not_found
 from flyte_build.worker.endpoint.wire import details_of, name_of, run_name, run_of
@@ -149,7 +151,7 @@ class _Failures:
 
     def must_tell(self, action: Action, *, watched: bool, now: float) -> bool:
         """Whether this watch is to be cut with the reason: it saw the build alive, or is the first since it failed."""
-        if not action.is_build or action.phase != Phase.FAILED:
+        if action.phase != Phase.FAILED or not builds_image(action):
             return False
         fresh = action.ended_at is not None and now - action.ended_at < _FRESH_SECONDS
         if not watched and (not fresh or action.full_name in self._told):
@@ -158,3 +160,9 @@ class _Failures:
         while len(self._told) > _MOST_TOLD:
             self._told.pop(next(iter(self._told)))
         return True
+
+
+def builds_image(action: Action) -> bool:
+    """Whether it builds an image: by itself, or as the task that somebody registered for it."""
+    named = TaskSpec.FromString(action.task).task_template.id
+    return action.is_build or is_build_task(named.project, named.domain, named.name)

@@ -21,7 +21,7 @@ from flyte_build.worker.task.asking import Asked
 from flyte_build.worker.task.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _MAX_INPUTS = 1 << 20
 _MAX_SPEC = 4 << 20
@@ -37,11 +37,14 @@ class Building(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One execution; `inputs` and `outputs_path` are URLs or paths that Flyte gave."""
+    """One execution; `inputs` and `outputs_path` are URLs or paths that Flyte gave.
+
+    `building` is made within it, because what is wrong with its settings is also told where Flyte looks.
+    """
 
     inputs: str
     outputs_path: str
-    building: Building
+    building: Callable[[], Building]
     places: Places = field(default_factory=Places)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -50,7 +53,7 @@ class Task:
         base = self.outputs_path.rstrip("/")
         try:
             with tempfile.TemporaryDirectory(prefix="flyte-build-task-") as folder:
-                reference = self.building.build(self._asked(Path(folder)))
+                reference = self.building().build(self._asked(Path(folder)))
         except FlyteBuildError as error:
             self.places.write(f"{base}/error.pb", error_document(error))
             raise

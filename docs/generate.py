@@ -39,7 +39,7 @@ KEYS = {
 def cli() -> str:
     """Every command with its help and flags."""
     parts = ["# Command line\n\nstdout is the answer; progress, notes and errors go to stderr.\n"]
-    for name in commands._COMMANDS:
+    for name in commands.flyte_build.list_commands(click.Context(commands.flyte_build)):
         parts += _command(f"flyte-build {name}", commands.load(name))
     return "\n".join(parts)
 

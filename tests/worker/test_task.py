@@ -8,10 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from connectrpc.errors import ConnectError
 from flyteidl2.core.execution_pb2 import ContainerError, ErrorDocument
 from flyteidl2.task.common_pb2 import Outputs
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from flyteidl2.workflow.run_service_connect import RunServiceClientSync
+from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from tests.worker.conftest import REFERENCE, Building, Served
 from tests.worker.guarded import Guarded
+from tests.worker.sdk import create_run, texts
 
 from flyte_build.builder.engine import StepEnded
 from flyte_build.bundler.endpoint import Endpoint
@@ -295,3 +300,24 @@ def test_what_is_wrong_with_its_settings_is_also_told_where_flyte_looks(
     written = ErrorDocument.FromString((given / "out" / "error.pb").read_bytes()).error
     assert "Is a directory" in written.message
     assert "Is a directory" in capfd.readouterr().err
+
+
+@pytest.mark.real
+def test_what_a_client_changes_in_the_registered_task_does_not_count(
+    serving: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    served = serving(build_task="registered")
+    request = deploy_request(ASKS, "")
+    put(Connect(endpoint=Endpoint.parse(served.url)), request)
+    altered = TaskSpec.FromString(request.spec.SerializeToString())
+    altered.task_template.container.image = "evil/image"
+    altered.task_template.container.args.append("--evil")
+    started = create_run(served.url, altered, texts(spec="x", context="", target_image="demo:1"))
+    with RunServiceClientSync(served.url) as client:
+        details = client.get_run_details(GetRunDetailsRequest(run_id=started)).details
+    container = details.action.task.task_template.container
+    assert (container.image, [*container.args]) == (ASKS.image, [*request.spec.task_template.container.args])
+    altered.task_template.id.version = "nobody-registered-this"
+    with pytest.raises(ConnectError, match="there is no task"):
+        create_run(served.url, altered, texts(spec="x", context="", target_image="demo:1"))

@@ -44,6 +44,8 @@ def register(
 
     The task asks a build service (flyte-build serve), or builds by itself with a BuildKit beside it.
     """
+    from google.protobuf import json_format
+
     from flyte_build.bundler.endpoint import Endpoint
     from flyte_build.worker.cli.task import token
     from flyte_build.worker.client.connect import Connect
@@ -78,6 +80,6 @@ def register(
     if as_json:
         click.echo(json.dumps({"version": 1, "task": text, "status": status, "image": asked.image}))
         return
-    click.echo(text)
+    click.echo(json_format.MessageToJson(request) if dry_run else text)
     how = f"builds with {asked.buildkit}" if buildkit else f"asks {asked.service}"
     click.echo(f"{status} at {place}: it {how}", err=True)

@@ -31,14 +31,14 @@ RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-netrc,target=/run/flyte-build/netrc,mode=0444 \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=bind,source=trees/d24367122116c4dfbf9adb99984a9fe9,target=/run/flyte-build/projects,rw \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nuv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/0-member /run/flyte-build/projects/1-lib"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nUV_NO_INSTALLER_METADATA=1 uv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/0-member /run/flyte-build/projects/1-lib"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \
     --mount=type=secret,id=flyte-build-ca,target=/run/flyte-build/ca.pem,mode=0444 \
     --mount=type=secret,id=flyte-build-index,target=/run/flyte-build/index.sh,mode=0444 \
     --mount=type=secret,id=flyte-build-netrc,target=/run/flyte-build/netrc,mode=0444 \
     --mount=type=cache,id=uv,target=/run/flyte-build/uv-cache,sharing=shared \
     --mount=type=bind,source=trees/8e33e3d164946ef03a89f6c3b17ccb72,target=/run/flyte-build/projects,rw \
-    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nuv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/project"]
+    ["/bin/sh", "-c", ". /run/flyte-build/recipe/env.sh\nUV_NO_INSTALLER_METADATA=1 uv pip install --index-strategy unsafe-best-match --no-deps --no-sources --reinstall /run/flyte-build/projects/project"]
 COPY --from=pixi-05c3af95ff61d40f ["/usr/local/bin/pixi", "/usr/local/bin/pixi"]
 COPY ["trees/0249d16957097654a477a53aafe6a814/", "/opt/pixi-project/"]
 RUN --mount=type=bind,from=recipe,target=/run/flyte-build/recipe \

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builder.doubles import KnownBases, image, planned, write
 
-from flyte_build.builder import pinning
+from flyte_build.builder import pinning, resolution
 from flyte_build.builder.lock import Lock, LockedBase, LockedPackages, format_lock, parse_lock
 from flyte_build.builder.pinning import Locked, LockedBases, request_digest
 from flyte_build.builder.plan import PipInstall, plan
@@ -102,7 +102,7 @@ def test_a_lock_without_the_request_or_the_base_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_a_resolution_chooses_as_the_install_would(extra_args: str, passed: list[str]) -> None:
-    assert pinning._choices(PipOptions(extra_args=extra_args)) == passed
+    assert resolution._choices(PipOptions(extra_args=extra_args)) == passed
 
 
 def test_what_a_lock_does_not_pin_is_said(tmp_path: Path) -> None:

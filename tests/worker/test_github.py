@@ -14,7 +14,7 @@ from flyte_build.builder.buildx.docker import DockerEngine
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError, InvalidInput, InvalidSpec, Problem
 from flyte_build.worker.cli.ci import ci
 from flyte_build.worker.cli.image import image
-from flyte_build.worker.github import commands, install
+from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import PREFIX, read_inputs
 from flyte_build.worker.github.job import found_sources, needs_builder
 from flyte_build.worker.github.locate import Place, locate
@@ -174,27 +174,6 @@ def test_a_builder_is_made_only_where_the_engine_can_do_less(
 ) -> None:
     engine = DockerEngine(command=("docker",), server="28", buildx=(0, 20, 0), driver=driver, stores_images=stores)
     assert needs_builder(engine, cache=cache, platforms=platforms) is needed
-
-
-@pytest.mark.parametrize(
-    ("given_extras", "registry", "sources", "wanted"),
-    [
-        ("", "ghcr.io/acme", "image.toml", []),
-        ("", "1.dkr.ecr.eu-west-1.amazonaws.com/a", "image.toml", ["aws"]),
-        ("", "europe-docker.pkg.dev/p/r", "Dockerfile", ["gcp"]),
-        ("", "ghcr.io/acme", "train.py\nimage.toml", ["flyte"]),
-        ("azure, aws", "", "", ["aws", "azure"]),
-    ],
-)
-def test_extras_follow_from_the_registry_and_the_sources(
-    given_extras: str, registry: str, sources: str, wanted: list[str]
-) -> None:
-    assert install.extras(given_extras, registry, sources) == wanted
-
-
-def test_the_action_installs_its_own_checkout_unless_a_version_is_asked(tmp_path: Path) -> None:
-    assert install.requirement("", tmp_path, ["aws"]) == f"flyte-build[aws] @ {tmp_path.as_uri()}"
-    assert install.requirement("1.2", tmp_path, []) == "flyte-build==1.2"
 
 
 def test_what_fails_is_annotated_and_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from tests.builder import trees
 from tests.builder.doubles import image, planned, write
 
-from flyte_build.builder.plan import LocalProject, PinnedInstall, PipInstall, ProjectInstall, UvSync
+from flyte_build.builder import limits
+from flyte_build.builder.files import FileSet
+from flyte_build.builder.plan import FileTree, LocalProject, PinnedInstall, PipInstall, ProjectInstall, UvSync
 from flyte_build.builder.spec import (
     CodeBundle,
     ImageSpec,
@@ -327,13 +330,28 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_context_over_the_limit_is_refused_with_its_largest_files(tmp_path: Path, monkeypatch: Any) -> None:
-    from flyte_build.builder import limits, resolve
+    from flyte_build.builder import resolve
 
     write(tmp_path, {f"src/{number:02}": "x" * number for number in range(1, 21)})
     monkeypatch.setattr(resolve, "require_size", lambda trees: limits.require_size(trees, 100))
     (found,) = problems(image().with_copy("src"), tmp_path)
     assert "its files have 210 bytes, and 100 is the most" in found
     assert [line.split()[-1] for line in found.splitlines()[1:]] == [f"src/{number:02}" for number in range(20, 10, -1)]
+
+
+def test_what_comes_after_the_limit_is_counted_and_not_read(tmp_path: Path) -> None:
+    write(tmp_path, {"one": "1" * 60, "same": "1" * 60, "two": "2" * 60, "three": "3" * 60})
+    files = FileSet(limit=100)
+    added = [files.add(tmp_path / name, name) for name in ("one", "same", "two", "three")]
+    assert files.full
+    assert [(file.size, len(file.sha256) == 64) for file in added] == [(60, True), (60, True), (60, True), (60, False)]
+    assert list(limits.require_size((FileTree(files=tuple(added)),), 100))
+
+
+def test_a_file_that_is_too_large_by_itself_is_not_read(tmp_path: Path) -> None:
+    os.truncate(write(tmp_path, {"data/disk": ""}) / "data/disk", 1 << 40)
+    (found,) = problems(image().with_copy("data"), tmp_path)
+    assert "its files have 1,099,511,627,776 bytes" in found
 
 
 def test_a_lock_is_read_without_running_anything_of_the_project(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.engine import docker
 from flyte_build.builder.dockerfile import RECIPE_LABEL, SPEC_DIGEST_LABEL
 from flyte_build.builder.engine import BuildOptions, StepOutput
 from flyte_build.builder.machine import find_machine
-from flyte_build.builder.spec import Copy, Requirements, SecretMount
+from flyte_build.builder.spec import Copy, PipOptions, Requirements, SecretMount
+from flyte_build.builder.uv_lock import public_index
 from flyte_build.registry.errors import BuildFailed
 
 pytestmark = pytest.mark.real
@@ -33,6 +34,9 @@ FILES = {
     "note.txt": "note",
 }
 MODULES = "import json, six, idna, tomli; print(json.dumps([six.__version__, idna.__version__, tomli.__name__]))"
+DISTRIBUTIONS = (
+    "import importlib.metadata as m, json; print(json.dumps([one.metadata['Name'] for one in m.distributions()]))"
+)
 PLACES_OF_OURS = "find /run /root /tmp /var/cache/apt /var/lib/apt/lists | sort; command -v uv || echo no uv"
 STAT = "find /app /tmp /moved -mindepth 0 -printf '%p %m %u %y %l\\n' | sort"
 
@@ -83,6 +87,14 @@ def test_every_kind_of_layer_is_in_the_image(workshop: Workshop) -> None:
         "/tmp/base.txt": "644 root f ",
     }
     assert workshop.run(built, "/app/app/run.sh") == "ran\n"
+
+
+def test_every_option_of_pip_is_understood_by_what_installs(workshop: Workshop) -> None:
+    index = public_index()
+    more = PipOptions(index_url=index, extra_index_urls=(index,), pre=True, extra_args="--no-deps --no-cache")
+    built = workshop.build(workshop.spec().with_pip("build==1.2.1", options=more).with_pip("idna==3.7"))
+    found = json.loads(workshop.run(built, "python", "-c", DISTRIBUTIONS))
+    assert sorted(found) == ["build", "idna"]
 
 
 def test_the_image_says_what_it_was_made_of_and_holds_nothing_of_ours(workshop: Workshop) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from flyte_build.builder.limits import CONTEXT_LIMIT
 from flyte_build.builder.plan import FileTree, PlanFile
 from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.errors import InvalidInput
@@ -36,14 +37,27 @@ def read_text(path: Path, what: str, *, limit: int = 16 << 20) -> str:
 
 
 class FileSet:
-    """Local files by sha256, filled while trees are read; becomes the context of a build."""
+    """Local files by sha256, filled while trees are read; becomes the context of a build.
 
-    def __init__(self) -> None:
+    Once there is more than `limit` bytes, which no build may have, further files are counted and not read: `full`.
+    """
+
+    def __init__(self, limit: int = CONTEXT_LIMIT) -> None:
         self.sources: dict[str, Path] = {}
+        self._limit = self._left = limit
+
+    @property
+    def full(self) -> bool:
+        """Whether there is more than may be built; digests of what came after are none."""
+        return self._left < 0
 
     def add(self, path: Path, name: str) -> PlanFile:
         """Hash one regular file as `name` (posix, relative). Raises InvalidInput when it cannot be read."""
         try:
+            size = path.stat().st_size
+            if self.full or size > self._limit:
+                self._left = min(self._left, -1)
+                return PlanFile(path=name, sha256=f"not read: {path}", size=size)
             # Many files are small: no buffer in between.
             with path.open("rb", buffering=0) as reader:
                 status = os.fstat(reader.fileno())
@@ -54,7 +68,9 @@ class FileSet:
         except OSError as error:
             raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
         sha256 = hasher.hexdigest()
-        self.sources.setdefault(sha256, path)
+        if sha256 not in self.sources:
+            self.sources[sha256] = path
+            self._left -= size
         return PlanFile(path=name, executable=bool(status.st_mode & stat.S_IXUSR), sha256=sha256, size=size)
 
     def made(self, content: str, name: str) -> PlanFile:

@@ -86,6 +86,8 @@ def resolve(spec: ImageSpec, root: Path, bases: BaseResolver, pins: Pinning = AS
                 found = [_problem("", error)]
         problems += [check.placed(problem, check.place(number, layer)) for problem in found]
     problems += require_size(tree for layer in layers if (tree := getattr(layer, "tree", None)) is not None)
+    if reading.files.full and not problems:
+        raise AssertionError("files were not read, and nothing is said to be too large")
     if problems:
         raise InvalidSpec(f"image {spec.name!r}", tuple(problems))
     base = _resolve_base(spec, reading.platforms, bases)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from flyte_build.builder.context import lay_tree
 from flyte_build.builder.installs import CopyFiles, PipInstall, WheelInstall
 from flyte_build.builder.layers import PipOptions, SecretMount
+from flyte_build.builder.limits import require_size
 from flyte_build.builder.reading import Reading, read_layer
 from flyte_build.builder.spec import Apt, Commands, Env, Layer, PoetryProject, UvProject, Workdir
 from flyte_build.builder.trees import FileTree, tree_folder
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from flyteidl2.core.security_pb2 import Secret
@@ -32,6 +33,8 @@ class Packing:
 
     def laid(self, tree: FileTree) -> str:
         """The place of a tree in the context, written if it is new; content and not origin gives it its name."""
+        if wrong := next(require_size((tree,)), None) or self.reading.files.full:
+            raise InvalidInput(wrong.message if isinstance(wrong, Problem) else "the image's files are too large")
         place = tree_folder(tree)
         if not (self.context / place).exists():
             lay_tree(tree, self.reading.files.sources, self.context / place)

@@ -16,6 +16,7 @@ from flyte_build.worker import settings as configured
 @click.option("--insecure", is_flag=True, help="Speak plain http to an endpoint that names no scheme.")
 @click.option("--service", metavar="URL", help="The build service that the task asks; --endpoint, if not given.")
 @click.option("--buildkit", metavar="ADDRESS", help="Let the task build by itself, like tcp://buildkitd:1234.")
+@click.option("--buildkit-certificates", metavar="PATH", help="In the container: ca.pem, cert.pem, key.pem for it.")
 @click.option("--registry", help="Where images go whose request names no registry (with --buildkit).")
 @click.option("--image", help="The task's image; the published one of this release by default.")
 @click.option("--token-file", metavar="PATH", help="In the container: a bearer token for the build service.")
@@ -30,6 +31,7 @@ def register(
     insecure: bool,
     service: str | None,
     buildkit: str | None,
+    buildkit_certificates: str | None,
     registry: str | None,
     image: str | None,
     token_file: str | None,
@@ -67,6 +69,7 @@ def register(
         release=release,
         service="" if buildkit else str(Endpoint.parse(service)) if service else str(place),
         buildkit=buildkit or "",
+        certificates=buildkit_certificates or "",
         registry=(registry or found.registry or "") if buildkit else "",
         token_file=token_file or "",
         service_account=service_account or "",

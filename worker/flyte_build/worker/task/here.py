@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.errors import EngineMissing, InvalidInput, ServiceDenied
-from flyte_build.registry.redact import plain
+from flyte_build.builder.buildx.remote import remote_builder
+from flyte_build.registry.errors import InvalidInput, ServiceDenied
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.drivers.lines import line_of
 from flyte_build.worker.drivers.service import ServiceBuilding
@@ -23,14 +20,17 @@ if TYPE_CHECKING:
     from flyte_build.builder.engine import BuildEvent
     from flyte_build.worker.task.asking import Asked
 
-_PATIENCE = 60.0
-
 
 class Here:
-    """As `Building`. Reads `BUILDKIT_HOST` and `FLYTE_BUILD_REGISTRY`; `say` gets the lines of the log."""
+    """As `Building`; `say` gets the lines of the log.
+
+    Reads `BUILDKIT_HOST`, `BUILDKIT_CERTIFICATES` (a folder, see `remote_builder`) and `FLYTE_BUILD_REGISTRY`.
+    """
 
     def __init__(self, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
         self._address = environment["BUILDKIT_HOST"]
+        certificates = environment.get("BUILDKIT_CERTIFICATES", "")
+        self._certificates = Path(certificates) if certificates else None
         self._registry = environment.get("FLYTE_BUILD_REGISTRY", "")
         self._say = say
 
@@ -46,7 +46,7 @@ class Here:
             domain=asked.domain,
             force=False,
         )
-        builder = remote_builder(self._address)
+        builder = remote_builder(self._address, self._certificates)
         building = ServiceBuilding(registry=self._registry, builder=builder, secrets=MountedSecrets())
         return building(request, _Lines(self._say), threading.Event()).reference
 
@@ -83,25 +83,3 @@ class _Lines:
         line = line_of(event)
         if line is not None:
             self._say(line)
-
-
-def remote_builder(address: str) -> str:
-    """The name of a Buildx builder for the BuildKit at `address`, made if there is none. EngineMissing if it cannot."""
-    name = f"flyte-build-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-    if _docker("buildx", "inspect", name).returncode != 0:
-        made = _docker("buildx", "create", "--name", name, "--driver", "remote", address)
-        if made.returncode != 0 and _docker("buildx", "inspect", name).returncode != 0:
-            raise EngineMissing(f"the BuildKit at {plain(address)} cannot be used: {plain(made.stderr)}")
-    return name
-
-
-def _docker(*argv: str) -> subprocess.CompletedProcess[str]:
-    docker = shutil.which("docker")
-    if docker is None:
-        raise EngineMissing("there is no docker command", hint="the task's image needs Docker's client with Buildx")
-    try:
-        return subprocess.run(
-            (docker, *argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineMissing(f"`docker {' '.join(argv[:2])}` gave no answer: {type(error).__name__}") from error

@@ -24,13 +24,15 @@ _ARGUMENTS = ("--inputs", "{{.input}}", "--outputs-path", "{{.outputPrefix}}")
 class Registration:
     """What the task is to be. It asks `service` (a URL), or builds by itself with the BuildKit at `buildkit`.
 
-    `registry` takes images whose target names none, when it builds by itself. `token_file` is a path in the container.
+    `registry` takes images whose target names none, when it builds by itself. `token_file` and
+    `certificates` (of BuildKit: `ca.pem`, `cert.pem`, `key.pem`) are paths in the container.
     """
 
     image: str
     release: str
     service: str = ""
     buildkit: str = ""
+    certificates: str = ""
     registry: str = ""
     token_file: str = ""
     service_account: str = ""
@@ -42,6 +44,7 @@ class Registration:
         pairs = (
             ("FLYTE_BUILD_SERVICE", self.service),
             ("BUILDKIT_HOST", self.buildkit),
+            ("BUILDKIT_CERTIFICATES", self.certificates),
             ("FLYTE_BUILD_REGISTRY", self.registry),
             ("FLYTE_BUILD_TOKEN_FILE", self.token_file),
         )

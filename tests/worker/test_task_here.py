@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from flyteidl2.core.execution_pb2 import ErrorDocument
+from flyteidl2.core.execution_pb2 import ContainerError, ErrorDocument
 from flyteidl2.imagebuilder.definition_pb2 import ImageSpec
 from flyteidl2.task.common_pb2 import Outputs
 from tests.builder.bridge import bridged, unix_listener
@@ -74,4 +74,4 @@ def test_a_buildkit_that_is_not_there_is_told_where_flyte_looks(parts: Parts, tm
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     error = ErrorDocument.FromString((tmp_path / "out" / "error.pb").read_bytes()).error
-    assert "nobody.sock" in error.message
+    assert (error.kind, "cannot be connected to" in error.message) == (ContainerError.RECOVERABLE, True)

@@ -58,6 +58,7 @@ class SignedUploads:
     wire: Sender
     sent: Callable[[int], None] = field(default=lambda _: None)
     part_bytes: int = 16 << 20
+    token: str = field(default="", repr=False)
 
     def locate(self, parcel: Parcel) -> Location:
         """Ask for a signed URL, named by the manifest's digest so that equal bundles share one key.
@@ -117,6 +118,7 @@ class SignedUploads:
             "connect-protocol-version": "1",
             "accept-encoding": "identity",
             PARTS_HEADER: str(wanted.parts),
+            **({"authorization": f"Bearer {self.token}"} if self.token else {}),
         }
         url = f"{self.endpoint}{_METHOD}"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -161,4 +162,5 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
         domain=asked.domain,
         wire=Wire(),
         sent=sent,
+        token=os.environ.get("FLYTE_BUILD_TOKEN", ""),
     )

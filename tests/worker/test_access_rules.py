@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from flyte_build.registry.errors import InvalidInput, InvalidSpec, ServiceDenied
 from flyte_build.registry.names import Repository
 from flyte_build.worker.access.policy import Limits, Place, Policies, Policy
 from flyte_build.worker.access.rules_file import parse, read
+from flyte_build.worker.access.tokens import Tokens
 from flyte_build.worker.access.values import Identity, Projects, matches
+from flyte_build.worker.cli.token import token
 
 GITHUB = "https://token.actions.githubusercontent.com"
 FILE = f"""
@@ -202,3 +205,21 @@ def test_a_project_that_no_registry_can_have_a_place_for_is_told(project: str) -
 def test_a_registry_alone_is_a_place() -> None:
     assert Place.parse("docker.io").holds(Repository.parse("a/b"))
     assert not Place.parse("docker.io/library").holds(Repository.parse("a/b"))
+
+
+def test_the_rules_in_the_documentation_are_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/who-may.md").read_text(encoding="utf-8")
+    rules = parse(page.split("```toml\n")[1].split("```")[0], "who-may.md")
+    builder = who("system:serviceaccount:research:builder", "https://kubernetes.default.svc.cluster.local")
+    assert rules.caller(builder).may("research", "production")
+    assert not rules.caller(builder).may("vision", "development")
+    assert rules.login is not None
+    assert Policies(registry="ghcr.io/acme", rules=rules.projects, guarded=True).of("research", "d").limits.running == 4
+
+
+def test_a_token_is_made_with_the_table_that_knows_it() -> None:
+    done = CliRunner().invoke(token, ["ci", "--project", "p/development"])
+    rules = parse(done.stderr, "stderr")
+    caller = rules.caller(Tokens(rules).identify(done.stdout.strip()))
+    assert caller.may("p", "development")
+    assert not caller.may("p", "production")

@@ -15,6 +15,7 @@ _COMMANDS = {
     "worker": "Take builds from an endpoint's database.",
     "register": "Put the build-image task into a Flyte endpoint.",
     "builds": "Say what a build service does and did; follow and stop builds.",
+    "token": "Make a token for a service's rules.",
     "ci": "Do what the GitHub Action asks, and report as GitHub shows it.",
     "task": "Build the image that Flyte asks the registered task for.",
     "doctor": "Say what is here, what is missing, and what to do.",

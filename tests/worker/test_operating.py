@@ -32,6 +32,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 STEPS = (
     StepEnded(title="pip packages: numpy", seconds=2.0),
     StepEnded(title="base image", seconds=0.0, cached=True),
+    StepEnded(title="[internal] load build definition from Dockerfile", seconds=0.5),
     StepEnded(title="command: curl canary-of-a-command", seconds=1.0, error="canary-of-an-error"),
 )
 
@@ -128,6 +129,7 @@ def test_the_queue_is_asked_at_every_scrape_and_missing_when_nobody_answers() ->
         ("copy to /srv (linux/arm64)", "copy"),
         ("locked packages", "project"),
         ("exporting to image", "export"),
+        ("listing what is installed", "survey"),
         ("pushing 127.0.0.1:5000/x:1 with docker", "push"),
         ("[internal] load metadata for x", "internal"),
         ("what a user calls it", "other"),
@@ -155,7 +157,7 @@ def test_one_trace_goes_from_the_request_to_the_steps(monkeypatch: pytest.Monkey
         spans = {
             span.name: span for span in received.spans() if span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
         }
-        assert set(spans) == {"CreateRun", "queue", "build", "step pip", "step base", "step command"}
+        assert set(spans) == {"CreateRun", "queue", "build", "step pip", "step base", "step command", "step internal"}
         assert spans["CreateRun"].parent_span_id.hex() == "b7ad6b7169203331"
         assert spans["build"].parent_span_id == spans["queue"].parent_span_id == spans["CreateRun"].span_id
         assert spans["step pip"].parent_span_id == spans["build"].span_id

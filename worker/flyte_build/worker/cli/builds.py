@@ -82,17 +82,17 @@ def logs(build: str, follow: bool, as_json: bool, endpoint: str | None, insecure
 
     mode = "plain" if as_json or not follow else "auto"
     steps: list[StepEnded] = []
+    end: Mapping[str, Any] = {}
     with progress(mode, err=False) as draw:
         for entry in client_of(endpoint, insecure=insecure).log(build, follow=follow):
             if not isinstance(entry, Entry):
-                _end(entry, steps, follow=follow, as_json=as_json)
+                end = entry
             elif as_json:
                 click.echo(entry.encode())
-            elif entry.event is None:
-                click.echo(entry.text)
             else:
-                draw(entry.event)
+                draw(entry.event or entry.text)
                 steps += [entry.event] if isinstance(entry.event, StepEnded) else []
+    _end(end, steps, follow=follow, as_json=as_json)
 
 
 @builds.command()

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from flyte_build.builder.engine import BuildEvent, StepOutput, StepProgress, StepStarted, silent
+from flyte_build.builder.engine import BuildEvent, StepOutput, StepProgress, StepStarted
 from flyte_build.registry.errors import BuildFailed
 from flyte_build.worker.drivers.lines import ending, is_noise, line_of, part_of, short
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
 MODES = ("auto", "plain", "json", "quiet")
-Sink = Callable[[BuildEvent], None]
+# A text is a note of whoever builds, and printed as it is.
+Sink = Callable[[BuildEvent | str], None]
 
 
 @contextmanager
@@ -26,7 +32,7 @@ def progress(mode: str, *, image: str = "", err: bool = True) -> Iterator[Sink]:
     On stderr, or on stdout (not `err`). `image` is the name that each event of `json` carries.
     """
     if mode == "quiet":
-        yield silent
+        yield lambda _: None
     elif mode == "json":
         with _seen():
             yield partial(_print_json, about={"image": image} if image else {}, err=err)
@@ -38,8 +44,10 @@ def progress(mode: str, *, image: str = "", err: bool = True) -> Iterator[Sink]:
             yield sink
 
 
-def _print_json(event: BuildEvent, *, about: dict[str, str], err: bool) -> None:
-    if not is_noise(event):
+def _print_json(event: BuildEvent | str, *, about: dict[str, str], err: bool) -> None:
+    if isinstance(event, str):
+        click.echo(json.dumps({"event": "Note", **about, "text": event}), err=err)
+    elif not is_noise(event):
         click.echo(json.dumps({"event": type(event).__name__, **about, **asdict(event)}), err=err)
 
 
@@ -53,8 +61,8 @@ def _seen() -> Iterator[None]:
         raise
 
 
-def _print_plain(event: BuildEvent, *, err: bool) -> None:
-    line = line_of(event)
+def _print_plain(event: BuildEvent | str, *, err: bool) -> None:
+    line = event if isinstance(event, str) else line_of(event)
     if line is not None:
         click.echo(line, err=err)
 
@@ -62,26 +70,49 @@ def _print_plain(event: BuildEvent, *, err: bool) -> None:
 @contextmanager
 def _live(*, err: bool) -> Iterator[Sink]:
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(stderr=err, highlight=False)
-    running: dict[str, str] = {}
-    with console.status(Text("starting…")) as status:
+    with console.status("starting…") as status:
+        yield _Live(console, status)
 
-        def hear(event: BuildEvent) -> None:
-            if is_noise(event):
-                return
-            if isinstance(event, StepStarted):
-                running[event.title] = ""
-            elif isinstance(event, StepOutput):
-                running[event.title] = event.line.strip()
-            elif isinstance(event, StepProgress):
-                if event.title in running:
-                    running[event.title] = part_of(event)
-            elif running.pop(event.title, None) is not None or event.error:
-                console.print(Text(f"  {ending(event)}"))
-            title = next(iter(running), None)
-            if title is not None:
-                status.update(Text(f"{short(title)}  {running[title]}"[: console.width - 6], overflow="ellipsis"))
 
-        yield hear
+class _Live:
+    """What ended stays; of what runs, the oldest step is shown with its last word."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+        self._running: dict[str, str] = {}
+
+    def __call__(self, event: BuildEvent | str) -> None:
+        if isinstance(event, str):
+            self._print(event)
+        elif not is_noise(event):
+            self._keep(event)
+            self._update()
+
+    def _keep(self, event: BuildEvent) -> None:
+        if isinstance(event, StepStarted):
+            self._running[event.title] = ""
+        elif isinstance(event, StepOutput):
+            self._running[event.title] = event.line.strip()
+        elif isinstance(event, StepProgress):
+            if event.title in self._running:
+                self._running[event.title] = part_of(event)
+            if (line := line_of(event)) is not None:
+                self._print(line)
+        elif self._running.pop(event.title, None) is not None or event.error:
+            self._print(f"  {ending(event)}")
+
+    def _update(self) -> None:
+        from rich.text import Text
+
+        title = next(iter(self._running), None)
+        if title is not None:
+            line = f"{short(title)}  {self._running[title]}"[: self._console.width - 6]
+            self._status.update(Text(line, overflow="ellipsis"))
+
+    def _print(self, line: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(line))

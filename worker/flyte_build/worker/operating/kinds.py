@@ -18,6 +18,7 @@ _BEGINNINGS = (
     ("command", "command"),
     ("copy to", "copy"),
     ("python", "python"),
+    ("listing what is installed", "survey"),
     ("exporting", "export"),
     ("pushing", "push"),
     ("[internal]", "internal"),

@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from flyte_build.builder.engine import StepEnded
 from flyte_build.registry.errors import ServiceError
+from flyte_build.worker.drivers.lines import is_noise
 from flyte_build.worker.operating.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Metrics:
 
     def heard(self, event: BuildEvent) -> None:
         """An engine said something."""
-        if not isinstance(event, StepEnded):
+        if not isinstance(event, StepEnded) or is_noise(event):
             return
         self._steps.labels("true" if event.cached else "false").inc()
         if not event.cached:

@@ -1,6 +1,6 @@
 """`flyte-build image` beside the Dockerfile that the `flyte` SDK makes of the same image, on the same engine.
 
-    eval "$(tests/parts/parts env)"; python benchmarks/image.py [ROUNDS]
+    eval "$(tests/parts/parts env)"; python benchmarks/image.py [ROUNDS] [PACKAGE,…]
 
 Jobs: no layer cached; every layer cached; the image exists; one package added; one source file changed. Both are a
 fresh Python process, as their users have it; the SDK's is also measured without Python, as `docker buildx build`
@@ -29,7 +29,7 @@ from flyte_build.registry.descriptors import Platform
 
 REGISTRY = os.environ["FLYTE_BUILD_TEST_REGISTRY"]
 PYTHON = os.environ["FLYTE_BUILD_TEST_BASE_PYTHON"]
-PACKAGES = ("numpy", "pandas", "httpx")
+PACKAGES = tuple(sys.argv[2].split(",")) if len(sys.argv) == 3 else ("numpy", "pandas", "httpx")
 
 
 def run(*argv: str, cwd: Path | None = None) -> None:

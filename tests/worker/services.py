@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -99,12 +100,20 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         self.process = None
+        self._sweep()
         deadline = time.monotonic() + 10
-        while answers(self.port):
+        while self.ready():
             assert time.monotonic() < deadline, f"{self.name} lives on"
             time.sleep(0.02)
         if self.leftover:
             subprocess.run(self.leftover, check=False, capture_output=True)
+
+    def _sweep(self) -> None:
+        """Ends what has a session of its own, as PostgreSQL's backends have: they all work in our folder."""
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if place.name != str(os.getpid()) and (place / "cwd").resolve().is_relative_to(self.folder):
+                    os.kill(int(place.name), signal.SIGKILL)
 
 
 def redis(folder: Path) -> Server:
@@ -180,3 +189,28 @@ def _postgres_programs() -> Path:
     where = found[-1] if found else shutil.which("initdb")
     assert where, "PostgreSQL is not installed: run tests/parts/parts install"
     return Path(where).parent
+
+
+def engine(folder: Path) -> Server:
+    """A Docker engine without a network, whose BuildKit may be killed: steps that outlive it are ended with it."""
+    folder.mkdir(parents=True)
+    (folder / "daemon.json").write_text('{"features":{"containerd-snapshotter":true}}')
+    # Paths of sockets must be short, and an engine is told from others by its control group.
+    run = Path(tempfile.mkdtemp(prefix="fb-"))
+    group = f"flyte-build-{run.name}"
+    url = f"unix://{run}/s"
+    argv = (
+        *("dockerd", "--config-file", str(folder / "daemon.json"), "--data-root", str(folder / "data")),
+        *("--exec-root", str(run / "exec"), "--pidfile", str(run / "pid"), "--host", url, "--bridge", "none"),
+        *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--exec-opt", "native.cgroupdriver=cgroupfs"),
+        *("--cgroup-parent", f"/{group}"),
+    )
+
+    def ready() -> bool:
+        asked = ("docker", "--host", url, "version", "--format", "{{.Server.Version}}")
+        return subprocess.run(asked, check=False, capture_output=True).returncode == 0
+
+    kill_group = f"for f in $(find /sys/fs/cgroup -path '*/{group}*' -name cgroup.procs); do kill -9 $(cat $f); done"
+    leftover = ("/bin/sh", "-c", f"{kill_group} 2>/dev/null; rm -f {run}/pid")
+    environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": str(folder)}
+    return Server("dockerd", argv, 0, folder, url, ready, environment, leftover=leftover)

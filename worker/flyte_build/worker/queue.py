@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from celery.worker import WorkController, state
 from kombu.common import Broadcast
+from kombu.entity import Exchange
 from kombu.exceptions import KombuError
 
 from flyte_build.registry.errors import InvalidInput
@@ -99,13 +100,21 @@ class Doorbell:
 
     def _send(self, build_id: str) -> None:
         try:
-            self.app.send_task(_TASK, args=[build_id], queue=self._name)
+            # Redis has no exchanges: who does not declare it a broadcast here publishes to a queue that nobody has.
+            broadcast = [Exchange(self._name, type="fanout")]  # type: ignore[no-untyped-call]
+            self.app.send_task(_TASK, args=[build_id], queue=self._name, declare=broadcast)
         except (KombuError, OSError) as error:
             _log.warning("the queue did not take build %s (%s): workers will find it", build_id, type(error).__name__)
 
 
 def _configuration(name: str, *, embedded: bool) -> dict[str, object]:
-    patience = {"max_retries": 0, "socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": 10}
+    # Redis: by its patterns, whoever publishes and whoever listens would have to name the same routing key.
+    patience = {
+        "max_retries": 0,
+        "fanout_patterns": False,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": 10,
+    }
     return {
         "task_serializer": "json",
         "accept_content": ["json"],

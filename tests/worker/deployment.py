@@ -121,7 +121,7 @@ class Deployment:
         program = (sys.executable, "-c", _ENDPOINT, *argv, *self._shared(), *more)
         process = Process(program, self.folder / "endpoint.log").start()
         self.processes.append(process)
-        self.until((self.folder / "endpoint" / "endpoint.json").exists, 60)
+        self.until((self.folder / "endpoint" / "endpoint.json").exists)
         return process
 
     def worker(self, *more: str, **environment: str) -> Process:
@@ -143,7 +143,7 @@ class Deployment:
         finally:
             database.close()
 
-    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not happen:\n" + self.said()

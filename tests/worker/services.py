@@ -47,6 +47,7 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     leftover: tuple[str, ...] = ()
+    farewell: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
@@ -87,6 +88,10 @@ class Server:
 
     def stop(self) -> None:
         self._signal(signal.SIGTERM, 20)
+        if self.farewell:
+            subprocess.run(self.farewell, check=False, capture_output=True)
+        if self.folder.name.startswith("fb-"):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _signal(self, number: signal.Signals, seconds: float = 10) -> None:
         if self.process is None:
@@ -153,17 +158,14 @@ def rabbitmq(folder: Path) -> Server:
 
 
 def postgres(folder: Path) -> Server:
-    """Runs as its own user where we are root: it refuses to be that."""
+    """Runs as its own user where we are root: it refuses to be that, and cannot reach what pytest keeps for us."""
     user = "postgres" if os.geteuid() == 0 else None
-    folder.mkdir(parents=True)
+    del folder
+    folder = Path(tempfile.mkdtemp(prefix="fb-"))
+    if user:
+        shutil.chown(folder, user)
     programs = _postgres_programs()
     data, port = folder / "data", free_port()
-    if user:
-        # Its user must reach the folder, whose parents pytest made for us alone.
-        for parent in (folder, *folder.parents):
-            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-        shutil.chown(folder, user)
     subprocess.run(
         (str(programs / "initdb"), "--auth=trust", "--username=flyte", "--no-sync", "-D", str(data)),
         check=True,
@@ -192,16 +194,21 @@ def _postgres_programs() -> Path:
 
 
 def engine(folder: Path) -> Server:
-    """A Docker engine without a network, whose BuildKit may be killed: steps that outlive it are ended with it."""
-    folder.mkdir(parents=True)
+    """A Docker engine of the test's own (root only), whose BuildKit may be killed: its steps are ended with it."""
+    del folder
+    # Not where pytest keeps things: what an engine that was killed has mounted must be unmounted first.
+    folder = Path(tempfile.mkdtemp(prefix="fb-"))
     (folder / "daemon.json").write_text('{"features":{"containerd-snapshotter":true}}')
-    # Paths of sockets must be short, and an engine is told from others by its control group.
-    run = Path(tempfile.mkdtemp(prefix="fb-"))
+    # An engine is told from others by its control group.
+    run = folder
     group = f"flyte-build-{run.name}"
     url = f"unix://{run}/s"
+    name, third = f"fb{os.urandom(4).hex()}", os.urandom(1)[0]
+    begin = f"ip link add {name} type bridge; ip addr add 172.31.{third}.1/24 dev {name}; ip link set {name} up"
     argv = (
+        *("/bin/sh", "-c", f'ip link show {name} || {{ {begin}; }}; exec "$@"', "sh"),
         *("dockerd", "--config-file", str(folder / "daemon.json"), "--data-root", str(folder / "data")),
-        *("--exec-root", str(run / "exec"), "--pidfile", str(run / "pid"), "--host", url, "--bridge", "none"),
+        *("--exec-root", str(run / "exec"), "--pidfile", str(run / "pid"), "--host", url, "--bridge", name),
         *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--exec-opt", "native.cgroupdriver=cgroupfs"),
         *("--cgroup-parent", f"/{group}"),
     )
@@ -213,4 +220,6 @@ def engine(folder: Path) -> Server:
     kill_group = f"for f in $(find /sys/fs/cgroup -path '*/{group}*' -name cgroup.procs); do kill -9 $(cat $f); done"
     leftover = ("/bin/sh", "-c", f"{kill_group} 2>/dev/null; rm -f {run}/pid")
     environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": str(folder)}
-    return Server("dockerd", argv, 0, folder, url, ready, environment, leftover=leftover)
+    mounted = f"awk '{{print $5}}' /proc/self/mountinfo | grep '^{folder}/' | sort -r"
+    farewell = ("/bin/sh", "-c", f"ip link del {name}; {mounted} | while read one; do umount -l $one; done")
+    return Server("dockerd", argv, 0, folder, url, ready, environment, leftover=leftover, farewell=farewell)

@@ -38,7 +38,7 @@ class Chaos:
 
     def until(self, deadline: float) -> None:
         while time.monotonic() < deadline:
-            time.sleep(self._random.uniform(0.5, 3))
+            time.sleep(self._random.uniform(1, 5))
             name = self._random.choice(sorted(self._parts))
             self._parts[name]()
             self.faults[name] += 1
@@ -79,9 +79,13 @@ class Clients:
             return
 
 
+# Only root can have an engine of its own to kill; anybody else builds on the one that is there.
+_PARTS = (postgres, redis, engine) if os.geteuid() == 0 else (postgres, redis)
+
+
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[dict[str, Server]]:
-    started = {make.__name__: make(tmp_path / make.__name__).start() for make in (postgres, redis, engine)}
+    started = {make.__name__: make(tmp_path / make.__name__).start() for make in _PARTS}
     yield started
     for server in started.values():
         server.stop()
@@ -111,7 +115,7 @@ def test_nothing_is_lost_and_nothing_is_built_twice_at_once(
 ) -> None:
     where = f"{parts.registry}/{fresh_name}"
     with deployed(tmp_path / "d", where, servers["postgres"], servers["redis"]) as deployment:
-        docker = {"DOCKER_HOST": servers["engine"].url}
+        docker = {"DOCKER_HOST": servers["engine"].url} if "engine" in servers else {}
         deaths: dict[int, float] = {}
         killable = {name: restarting(server) for name, server in servers.items()}
         killable["endpoint"] = killing(deployment.endpoint(), deaths)

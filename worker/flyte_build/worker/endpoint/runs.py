@@ -13,6 +13,7 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow import run_definition_pb2, run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunService
 
+from flyte_build.registry.errors import ServiceUnavailable
 from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.failures import not_found
@@ -82,7 +83,14 @@ class RunRpc(RunService):  # type: ignore[misc]
         name, said, said_at = name_of(request.action_id), 0, 0.0
         with self._parts.bell.listen(str(name)) as listener:
             while not self._parts.stopping.is_set():
-                action, details = await asyncio.to_thread(self._details, name)
+                try:
+                    action, details = await asyncio.to_thread(self._details, name)
+                except ServiceUnavailable:
+                    # Who watches already need not know that the database is away for a moment.
+                    if not said:
+                        raise
+                    await listener.wait(_LOOK_SECONDS)
+                    continue
                 if self._failures.must_tell(action, watched=said > 0, now=self._parts.clock()):
                     raise ConnectError(Code.CANCELED, f"the image was not built:\n{action.error}\n")
                 if action.phase != said or time.monotonic() - said_at > _REPEAT_SECONDS:

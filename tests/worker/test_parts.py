@@ -1,0 +1,223 @@
+"""Builds for several platforms over workers of one each; order between projects; the same image asked in two ways."""
+
+from __future__ import annotations
+
+import pytest
+from tests.worker.conftest import REFERENCE, Building, Clock
+from tests.worker.make import new_action, new_build
+from tests.worker.test_build_worker import until
+
+from flyte_build.worker.builds.logs import BuildLogs
+from flyte_build.worker.builds.parts import splittable
+from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.request import BuildOutcome
+from flyte_build.worker.builds.upkeep import Upkeep
+from flyte_build.worker.builds.values import BuildFailure, Claim
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.runs.actions import Actions
+from flyte_build.worker.runs.phases import Phase
+from flyte_build.worker.runs.values import Action
+from flyte_build.worker.stores.keys import ObjectKey
+from flyte_build.worker.stores.local import LocalStore
+
+AMD, ARM = "linux/amd64", "linux/arm64"
+BOTH = f"{AMD},{ARM}"
+OUTCOME = BuildOutcome(reference=REFERENCE, spec_digest="sha256:b", status="built", seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("platforms", "workers", "expected"),
+    [
+        (BOTH, (AMD, ARM), True),
+        (BOTH, (AMD, ARM, ""), True),
+        (BOTH, (AMD, ""), False),
+        (BOTH, (AMD,), False),
+        (BOTH, (BOTH,), False),
+        (BOTH, (), False),
+        (AMD, (AMD, ARM), False),
+        ("", (AMD, ARM), False),
+    ],
+    ids=[
+        "one worker for each",
+        "one for each, and one for all",
+        "one, and one for all",
+        "one has nobody",
+        "one for both",
+        "nobody lives",
+        "one platform is whole",
+        "no platform is whole",
+    ],
+)
+def test_a_build_is_split_if(platforms: str, workers: tuple[str, ...], expected: bool) -> None:
+    assert splittable(platforms, workers) is expected
+
+
+@pytest.fixture
+def upkeep(builds: Builds) -> Upkeep:
+    return Upkeep(builds)
+
+
+@pytest.fixture
+def split(builds: Builds, upkeep: Upkeep) -> Action:
+    upkeep.seen("a", AMD, 1)
+    upkeep.seen("b", ARM, 1)
+    action, _ = builds.submit(new_build(platforms=BOTH), new_action())
+    upkeep.split()
+    return action
+
+
+def take(builds: Builds, owner: str, platforms: str) -> Claim:
+    (first, *_) = builds.waiting(platforms)
+    claim = builds.claim(owner, first)
+    assert claim is not None
+    return claim
+
+
+def phase(actions: Actions, action: Action) -> Phase:
+    found = actions.get(action.full_name)
+    assert found is not None
+    return Phase(found.phase)
+
+
+def test_each_worker_takes_its_platform_and_whoever_is_free_joins(
+    builds: Builds, actions: Actions, split: Action, upkeep: Upkeep
+) -> None:
+    assert phase(actions, split) is Phase.RUNNING
+    first, second = take(builds, "a", AMD), take(builds, "b", ARM)
+    assert (first.build.platforms, first.whole) == (AMD, BOTH)
+    assert (builds.waiting(AMD), builds.waiting(ARM)) == ((), ())
+    builds.succeed(first, OUTCOME)
+    assert builds.waiting() == (), "a part is missing still"
+    upkeep.once()
+    builds.succeed(second, OUTCOME)
+    join = take(builds, "a", AMD)
+    assert [part.platforms for part in join.parts] == [AMD, ARM]
+    assert builds.succeed(join, OUTCOME)
+    assert phase(actions, split) is Phase.SUCCEEDED
+
+
+def test_a_part_that_fails_fails_the_whole_and_stops_the_others(
+    builds: Builds, actions: Actions, split: Action
+) -> None:
+    first, second = take(builds, "a", AMD), take(builds, "b", ARM)
+    builds.fail(first, BuildFailure(sentence="no such package"))
+    assert phase(actions, split) is Phase.FAILED
+    assert builds.renew(second).stop
+
+
+def test_a_whole_that_nobody_wants_stops_its_parts(builds: Builds, actions: Actions, split: Action) -> None:
+    first = take(builds, "a", AMD)
+    actions.abort(split, "enough")
+    assert split.build_id is not None
+    builds.leave(split.build_id)
+    assert builds.renew(first).stop
+    assert builds.waiting(ARM) == ()
+
+
+def test_a_worker_that_dies_while_it_joins_leaves_the_parts_to_the_next(
+    builds: Builds, split: Action, upkeep: Upkeep, clock: Clock
+) -> None:
+    for owner, platforms in (("a", AMD), ("b", ARM)):
+        builds.succeed(take(builds, owner, platforms), OUTCOME)
+    take(builds, "a", AMD)
+    clock.now += 31
+    upkeep.expire()
+    assert len(take(builds, "b", ARM).parts) == 2
+
+
+def test_a_worker_takes_what_it_can_build_and_nothing_else(builds: Builds) -> None:
+    _, arm = builds.submit(new_build(platforms=ARM), new_action("r1"))
+    _, amd = builds.submit(new_build(platforms=AMD), new_action("r2"))
+    assert builds.waiting(AMD) == (amd.id,)
+    assert builds.waiting(ARM) == (arm.id,)
+    assert set(builds.waiting("")) == set(builds.waiting(BOTH)) == {arm.id, amd.id}
+
+
+def test_the_first_build_of_a_project_does_not_wait_for_two_hundred_of_another(builds: Builds, clock: Clock) -> None:
+    for number in range(200):
+        clock.now += 1
+        builds.submit(new_build(target=f"many:{number}"), new_action(f"r{number}"))
+    clock.now += 1
+    _, single = builds.submit(new_build(project="q"), new_action("q1"))
+    assert builds.waiting()[1] == single.id
+    builds.claim("w", builds.waiting()[0])
+    assert builds.waiting()[0] == single.id, "a project that runs one already stands behind"
+
+
+def test_two_requests_that_turn_out_to_be_one_image_are_one_build(builds: Builds, actions: Actions) -> None:
+    first, one = builds.submit(new_build(), new_action("r1"))
+    second, other = builds.submit(new_build(spec_sha256="2" * 64), new_action("r2"))
+    mine, theirs = builds.claim("a", one.id), builds.claim("b", other.id)
+    assert mine is not None
+    assert theirs is not None
+    assert builds.settle(mine, "repository@sha256:x")
+    assert not builds.settle(theirs, "repository@sha256:x")
+    assert not builds.succeed(theirs, OUTCOME), "it is nobody's any more"
+    builds.succeed(mine, OUTCOME)
+    assert [phase(actions, action) for action in (first, second)] == [Phase.SUCCEEDED] * 2
+    found = builds.get(other.id)
+    assert found is not None
+    assert found.id == one.id
+
+
+def test_what_is_away_for_a_moment_is_tried_again_later_and_not_for_ever(
+    builds: Builds, actions: Actions, clock: Clock
+) -> None:
+    action, build = builds.submit(new_build(), new_action())
+    for _ in range(2):
+        claim = take(builds, "w", "")
+        builds.retry(claim, BuildFailure(sentence="the engine is away"), after=5)
+        assert builds.waiting() == ()
+        clock.now += 6
+    builds.retry(take(builds, "w", ""), BuildFailure(sentence="the engine is away"), after=5)
+    found = actions.get(action.full_name)
+    assert found is not None
+    assert (found.phase, found.error) == (Phase.FAILED, "the engine is away")
+    del build
+
+
+def test_a_build_that_nobody_takes_fails_after_the_queues_time(builds: Builds, actions: Actions, clock: Clock) -> None:
+    action, _ = builds.submit(new_build(platforms=ARM), new_action())
+    clock.now += 61
+    Upkeep(builds, 60).overdue()
+    found = actions.get(action.full_name)
+    assert found is not None
+    assert found.error == "no worker for linux/arm64 was free for 60 seconds"
+
+
+@pytest.mark.real
+def test_two_workers_build_two_hundred_once_each_and_projects_take_turns(
+    builds: Builds, logs: BuildLogs, clock: Clock, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    store = LocalStore(folder / "store", base_url=lambda: "", clock=clock)
+    store.open()
+    spec = ObjectKey.upload("p", "development", "spec", "x")
+    store.write(spec, b"spec")
+    digest = store.sha256(spec)
+
+    def ask(project: str, number: int) -> None:
+        clock.now += 1
+        asked = new_build(project=project, target=f"n{number}:1", spec_object=str(spec), spec_sha256=digest)
+        builds.submit(asked, new_action(f"{project}{number}"))
+
+    for number in range(180):
+        ask("p", number)
+    for number in range(20):
+        ask("q", number)
+    building = Building(lines=())
+    workers = [worker(builds, store, building, logs, folder / name) for name in ("a", "b")]
+    for one in workers:
+        one.start()
+    until(lambda: len(building.requests) == 200 and not builds.waiting(), 240)
+    assert all(one.stop(20) for one in workers)
+    asked = [(request.project, request.target) for request in building.requests]
+    assert len(set(asked)) == len(asked) == 200
+    assert max(place for place, (project, _) in enumerate(asked) if project == "q") < 60
+
+
+def worker(builds: Builds, store: LocalStore, building: Building, logs: BuildLogs, folder: object) -> BuildWorker:
+    from pathlib import Path
+
+    options = WorkerOptions(owner=str(folder), slots=2, scratch=Path(str(folder)), poll_seconds=0.05)
+    return BuildWorker(builds, store, building, logs, options)

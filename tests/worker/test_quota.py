@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from tests.worker.conftest import REFERENCE, Clock
 from tests.worker.make import new_action, new_build
+from tests.worker.services import postgres
 
 from flyte_build.registry.errors import ServiceQuota
 from flyte_build.worker.builds.aliases import find
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome
 from flyte_build.worker.builds.values import NewBuild
+from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 
 
@@ -106,3 +112,31 @@ def test_a_name_means_nothing_elsewhere(
 ) -> None:
     built(builds, 1)
     assert find(database, project, "development", name, platforms) is None
+
+
+@pytest.mark.real
+def test_two_workers_never_take_the_last_place_of_a_project_together(tmp_path: Path) -> None:
+    """On PostgreSQL, where two transactions really run at once."""
+    server = postgres(tmp_path / "p").start()
+    try:
+        database = Database(server.database("quota").url)
+        database.create()
+        builds = Builds(database, Bell(), time.time)
+        ids = [submit(builds, number, most_running=3, most_queued=40) for number in range(12)]
+        with ThreadPoolExecutor(8) as pool:
+            claims = list(pool.map(lambda build_id: builds.claim("w", build_id), ids))
+            assert sum(claim is not None for claim in claims) == 3
+            numbers = range(100, 150)
+            asked = list(pool.map(lambda number: _accepted(builds, number), numbers))
+        assert sum(asked) == 40 - 9
+        database.close()
+    finally:
+        server.stop()
+
+
+def _accepted(builds: Builds, number: int) -> bool:
+    try:
+        submit(builds, number, most_queued=40)
+    except ServiceQuota:
+        return False
+    return True

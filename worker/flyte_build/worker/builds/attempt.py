@@ -44,6 +44,7 @@ class Attempt:
         self._logs = logs
         self._lease = Lease(builds, claim)
         self._giving_back = False
+        self._afterwards: tuple[Callable[[], list[str]], ...] = ()
 
     def give_back(self) -> None:
         """The worker stops: the build is for another one."""
@@ -60,6 +61,9 @@ class Attempt:
                 log(f"attempt {self._claim.attempt}")
             end = self._end(building, log)
         self._lease.write(end)
+        for job in self._afterwards:
+            for note in filter(None, job()):
+                _log.warning("build %s: %s", build.id, note)
 
     def _end(self, building: ImageBuilding, log: BuildLog) -> Callable[[], bool]:
         """How the build ends, to be written once its lease is not renewed any more."""
@@ -79,6 +83,7 @@ class Attempt:
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
         _log.info("build %s: %s %s in %.1f s", build.id, outcome.status, outcome.reference, outcome.seconds)
+        self._afterwards = outcome.afterwards
         return lambda: self._builds.succeed(self._claim, outcome)
 
     def _failed(self, error: FlyteBuildError, failure: BuildFailure) -> Callable[[], bool]:

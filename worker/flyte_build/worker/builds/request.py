@@ -54,7 +54,8 @@ class BuildRequest:
 class BuildOutcome:
     """An image that is pushed: `reference` is `host/repository@sha256:…`.
 
-    `pushed_bytes` is the size of its layers that the base does not have, 0 when it was there already.
+    `pushed_bytes` is the size of its layers that the base does not have, 0 when it was there already. `afterwards` is
+    what nobody is to wait for; each says what went wrong, in sentences.
     """
 
     reference: str
@@ -62,6 +63,7 @@ class BuildOutcome:
     status: Literal["built", "exists"]
     seconds: float
     pushed_bytes: int = 0
+    afterwards: tuple[Callable[[], list[str]], ...] = ()
 
 
 class LogSink(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -79,12 +81,14 @@ def target_repository(spec: ImageSpec) -> Repository:
 class Wishes:
     """What is wanted of `build` beside the image. `create` makes the repository where that is ECR's.
 
-    `surveyor` says what is installed in the image, which then is attached too.
+    `surveyor` says what is installed in the image, which then is attached too. `later` is handed the attaching (which
+    answers what went wrong, in sentences) where nobody is to wait for it.
     """
 
     attach: bool = True
     surveyor: Surveyor | None = None
     create: NewRepository | None = None
+    later: Callable[[Callable[[], list[str]]], None] | None = None
 
 
 _NO_WISHES = Wishes()
@@ -122,7 +126,11 @@ def build(
     notes = list(planned.notes)
     notes += [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
     if attaches and built.status == "built":
-        notes += _recorded(planned, built.reference, registry, (options, wishes, recording))
+        record = partial(_recorded, planned, built.reference, registry, (options, wishes, recording))
+        if wishes.later is None:
+            notes += record()
+        else:
+            wishes.later(record)
     return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
 
 

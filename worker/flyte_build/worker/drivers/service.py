@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,7 +77,8 @@ class ServiceBuilding:
                 cancelled=cancelled,
             )
             engine = BuildxEngine()
-            wishes = driver.Wishes(surveyor=engine)
+            records: list[Callable[[], list[str]]] = []
+            wishes = driver.Wishes(surveyor=engine, later=records.append)
             outcome = driver.build(planned, engine, client, options, force=request.force, wishes=wishes)
         if outcome.built is None or outcome.built.reference is None:
             raise AssertionError("a pushed build has a reference")
@@ -89,6 +91,7 @@ class ServiceBuilding:
             status=outcome.built.status,
             seconds=time.monotonic() - started,
             pushed_bytes=pushed,
+            afterwards=tuple(records),
         )
 
     def _default(self, request: BuildRequest) -> tuple[Platform, ...]:

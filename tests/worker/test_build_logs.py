@@ -97,6 +97,12 @@ def test_what_nobody_may_read_is_not_written(logs: BuildLogs, build_id: str) -> 
     assert "hunter22" not in str(logs.entries(build_id))
 
 
+def test_what_is_no_text_can_be_written_all_the_same(logs: BuildLogs, build_id: str) -> None:
+    with logs.write(build_id) as log:
+        log("cannot read caf\udce9.txt")
+    assert logs.view(build_id).tail(100) == "cannot read caf?.txt\n"
+
+
 def test_a_database_that_is_away_loses_no_line(clock: Clock) -> None:
     written: list[str] = []
     away = threading.Event()

@@ -20,6 +20,7 @@ from flyte_build.worker.stores.logs import LogFile, clean
         pytest.param("a\x08b\x00c\x9b2Jd", "abcd", id="controls of both sets go"),
         pytest.param("\x1bcreset", "reset", id="a terminal reset goes"),
         pytest.param("\x1bP1$r\x1b\\x", "x", id="a device string goes"),
+        pytest.param("caf\udce9", "caf?", id="a name of a file that is no text can be written"),
         pytest.param("wörter 漢字", "wörter 漢字", id="other scripts stay"),
     ],
 )

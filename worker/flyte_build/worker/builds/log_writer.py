@@ -91,7 +91,7 @@ class BuildLog:
             self.flush()
 
     def _add(self, entry: Entry) -> None:
-        entry = replace(entry, title=_writable(self._redact(entry.title)), text=_writable(self._redact(entry.text)))
+        entry = replace(entry, title=self._redact(entry.title), text=self._redact(entry.text))
         encoded = entry.encode()
         line = entry.line
         with self._lock:
@@ -115,8 +115,3 @@ class BuildLog:
                 size += len(portion[-1])
             self._held -= size
         return portion
-
-
-def _writable(text: str) -> str:
-    """Names of files may hold bytes that are no text, which no database and no wire takes."""
-    return text.encode(errors="replace").decode()

@@ -20,7 +20,11 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """`text` without terminal escapes and control characters; a bare carriage return begins a new line."""
+    """`text` without terminal escapes and control characters; a bare carriage return begins a new line.
+
+    Names of files may hold bytes that are no text, which no database and no wire takes: they become `?`.
+    """
+    text = text.encode(errors="replace").decode()
     return _CONTROLS.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 

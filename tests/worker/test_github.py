@@ -16,7 +16,7 @@ from flyte_build.worker.cli.ci import ci
 from flyte_build.worker.cli.image import image
 from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import PREFIX, read_inputs
-from flyte_build.worker.github.job import found_sources, needs_builder
+from flyte_build.worker.github.job import found_sources
 from flyte_build.worker.github.locate import Place, locate
 from flyte_build.worker.github.runs import Heard
 from flyte_build.worker.github.summary import Row, summary
@@ -173,7 +173,7 @@ def test_a_builder_is_made_only_where_the_engine_can_do_less(
     stores: bool, driver: str, cache: bool, platforms: int, needed: bool
 ) -> None:
     engine = DockerEngine(command=("docker",), server="28", buildx=(0, 20, 0), driver=driver, stores_images=stores)
-    assert needs_builder(engine, cache=cache, platforms=platforms) is needed
+    assert engine.falls_short(cache=cache, platforms=platforms) is needed
 
 
 def test_what_fails_is_annotated_and_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

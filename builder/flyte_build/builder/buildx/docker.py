@@ -41,12 +41,15 @@ class DockerEngine:
 
     def require(self, platforms: tuple[Platform, ...]) -> None:
         """Raises EngineMissing when it cannot build `platforms` in one go."""
-        if len(platforms) > 1 and self.driver == "docker" and not self.stores_images:
+        if self.falls_short(cache=False, platforms=len(platforms)):
             raise EngineMissing(
                 f"this Docker engine cannot build {' and '.join(map(str, platforms))} into one image",
-                hint="turn on its containerd image store, or name a builder that can:"
-                " `docker buildx create --name multi --driver docker-container`, then --builder multi",
+                hint="turn on its containerd image store, or give --create-builder (a BuildKit in a container)",
             )
+
+    def falls_short(self, *, cache: bool, platforms: int) -> bool:
+        """Whether it is Docker's classic image store, asked for a cache elsewhere or an image of several platforms."""
+        return self.driver == "docker" and not self.stores_images and (cache or platforms > 1)
 
 
 def find_engine(builder: str | None = None) -> DockerEngine:

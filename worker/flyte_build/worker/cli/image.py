@@ -32,6 +32,9 @@ EXIT_MISSING = 3
 )
 @click.option("--engine", type=click.Choice(["auto", "buildx"]), default="auto", help="What executes the plan.")
 @click.option("--builder", help="A Docker Buildx builder by name.")
+@click.option(
+    "--create-builder", is_flag=True, help="Where the engine itself cannot do it, make a builder that can, and use it."
+)
 @click.option("--push/--no-push", default=True, help="Push to the registry (default), or only build.")
 @click.option("--load", is_flag=True, help="Load into the local engine instead of pushing.")
 @click.option("--check", is_flag=True, help="Build nothing; exit 3 if an image is missing.")
@@ -120,6 +123,7 @@ def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
 def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.machine import find_machine
+    from flyte_build.worker.cli.engines import chosen_builder
     from flyte_build.worker.secrets.gather import secret_files, wanted
 
     with (
@@ -128,7 +132,7 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
     ):
         options = BuildOptions(
             output=asked.output,
-            builder=asked.builder,
+            builder=chosen_builder(asked, planned.spec.platforms),
             machine=find_machine(),
             secrets=secrets,
             compression=asked.compression,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flyte_build.builder.buildx.docker import DockerEngine, find_engine
+from flyte_build.builder.buildx.builders import container_builder
+from flyte_build.builder.buildx.docker import find_engine
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import EngineMissing, FlyteBuildError, InvalidInput
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.inventory import inspect_image
 from flyte_build.registry.names import ImageName
-from flyte_build.registry.redact import plain
 from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import Inputs
 from flyte_build.worker.github.report import Report
@@ -121,30 +120,5 @@ def _builder(inputs: Inputs, images: Iterable[Image]) -> str:
     if "--builder" in given or "--engine" in given:
         return ""
     platforms = max((len(found) for image in images if isinstance(found := image["platforms"], list)), default=1)
-    engine = find_engine()
-    if not needs_builder(engine, cache=inputs.cache != "none", platforms=platforms):
-        return ""
-    return _create_builder(engine)
-
-
-def needs_builder(engine: DockerEngine, *, cache: bool, platforms: int) -> bool:
-    """Docker's classic image store keeps no cache elsewhere and makes no image of several platforms. Pure."""
-    return engine.driver == "docker" and not engine.stores_images and (cache or platforms > 1)
-
-
-def _create_builder(engine: DockerEngine) -> str:
-    """Makes it unless it is there: a runner of one's own keeps it, and its cache, from job to job."""
-    buildx = (*engine.command, "buildx")
-    if _done((*buildx, "inspect", BUILDER)).returncode != 0:
-        made = _done((*buildx, "create", "--name", BUILDER, "--driver", "docker-container"))
-        if made.returncode != 0:
-            said = plain(made.stderr.strip().rpartition("\n")[2])
-            raise EngineMissing(
-                f"docker could not make the builder {BUILDER!r}: {said}",
-                hint="put docker/setup-buildx-action before this step, or give the input `cache: none`",
-            )
-    return BUILDER
-
-
-def _done(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    short = find_engine().falls_short(cache=inputs.cache != "none", platforms=platforms)
+    return container_builder(BUILDER) if short else ""

@@ -6,7 +6,7 @@ by value and reads the first output. Nothing of what it sends back is used but t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flyteidl2.core import identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from flyteidl2.task import common_pb2, task_definition_pb2
@@ -20,6 +20,17 @@ PROJECT, DOMAIN, NAME, VERSION = "system", "production", "build-image", "1"
 INPUTS = ("spec", "context", "target_image")
 _OUTPUT = "o0"
 _MAX_INPUT = 2000
+
+
+class Named(Protocol):
+    """What names a task; messages of Flyte do in two ways."""
+
+    @property
+    def project(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def name(self) -> str: ...
 
 
 def is_build_task(project: str, domain: str, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
@@ -31,6 +31,7 @@ from flyte_build.worker.stores.keys import parse_scope
 if TYPE_CHECKING:
     from flyteidl2.task.task_definition_pb2 import TaskIdentifier
 
+    from flyte_build.worker.builds.task import Named
     from flyte_build.worker.database.engine import Database
     from flyte_build.worker.endpoint.failures import Context
 
@@ -48,17 +49,6 @@ class Deployed:
     version: str
     spec: task_definition_pb2.TaskSpec
     created_at: float
-
-
-class Named(Protocol):
-    """What names a task; messages of Flyte do in two ways."""
-
-    @property
-    def project(self) -> str: ...
-    @property
-    def domain(self) -> str: ...
-    @property
-    def name(self) -> str: ...
 
 
 BUILT_IN = Deployed(

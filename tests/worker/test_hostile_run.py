@@ -146,10 +146,10 @@ def test_a_hostile_step_finds_nothing(
     netrc.write_text(f"machine x login y password {CANARY}-netrc\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{CANARY}-cloud")
-    poison = "while read _ place _; do touch $place/poisoned 2>/dev/null; done < /proc/mounts; true"
+    poison = f"while read _ place _; do touch $place/poisoned 2>/dev/null; done < /proc/mounts; true {fresh_name}"
     spy = f"python3 -c '{PROBE}' {parts.registry.rpartition(':')[2]} {neighbour} {fresh_name}"
     tell = f'echo "{fresh_name} seen: $TOKEN"; echo $TOKEN | base64; echo $TOKEN | fold -w 9'
-    log, done = shop.build("p", run(tell, secret="token"), run(f"true {fresh_name}", poison, spy))
+    log, done = shop.build("p", run(tell, secret="token"), run(poison, spy))
     assert isinstance(done, BuildOutcome), (done, log.text)
     assert CANARY not in log.text
     assert f"{fresh_name} seen: ***" in log.text

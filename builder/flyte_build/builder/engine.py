@@ -74,7 +74,7 @@ class BuildOptions:
     """Everything about a build that does not change the image, and so can never be digested.
 
     `secrets` are files by secret name; `credentials` reach the engine in place of the user's own. `cache` separates
-    the cache mounts of tenants. `timeout` is in seconds. The output `part` pushes manifests without a tag, and `only`
+    the cache mounts of tenants. `timeout` is in seconds. The output `part` pushes under a tag of its own, and `only`
     says for which of the plan's platforms: `join_parts` makes the image of them.
     """
 

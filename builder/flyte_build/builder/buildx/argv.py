@@ -64,7 +64,8 @@ def build_argv(call: Invocation) -> tuple[str, ...]:
 def _output(call: Invocation) -> str:
     name = _field("name", ",".join(str(name) for name in call.target.names()))
     if call.output == "part":
-        name = f"{_field('name', str(call.target.repository))},push-by-digest=true,name-canonical=true"
+        # Docker's own exporter tags whatever it is given, and can therefore push nothing by digest alone.
+        name = _field("name", f"{call.target.repository}:{part_tag(call.target, call.platforms)}")
     if call.output in {"push", "part"} and call.stores_images:
         # Neither unpacked nor kept by the engine: the registry is where everybody takes it from. An empty `push=`
         # is true to BuildKit and nothing to Buildx, which would else push once more from Docker's own store.
@@ -74,6 +75,11 @@ def _output(call: Invocation) -> str:
     if call.output == "load":
         return f"type=docker,{name}"
     return "type=cacheonly"
+
+
+def part_tag(target: Target, platforms: tuple[Platform, ...]) -> str:
+    """The tag of what is built of an image for some of its platforms."""
+    return "-".join((target.tags[0], *(str(platform).replace("/", "-") for platform in platforms)))
 
 
 def _form(call: Invocation) -> str:

@@ -61,7 +61,7 @@ def _split(session: Session, row: BuildRow, now: float) -> None:
     )
     for name in names:
         part = rows.new_row(replace(whole, platforms=name), now)
-        # A key of its own: nobody who asks for one platform wants a manifest without a tag.
+        # A key of its own: nobody who asks for one platform wants only a part.
         part.key, part.parent_id = f"{row.id}/{name}/{now}", row.id
         session.add(part)
 

@@ -30,7 +30,8 @@ class BuildRequest:
     as the build (None when there is none), `target` is `<name>:<tag>` or `<registry>/<name>:<tag>` as it was asked.
     `asked_at` is seconds since 1970, `trace` the context of the trace that it belongs to (W3C), or empty.
     `platforms` are the image's, where the service decides them; with a `part` only that platform is built and pushed
-    without a tag; with `parts` those are joined and nothing is built. `timeout` is in seconds, 0 for the builder's own.
+    under a tag of its own; with `parts` those are joined and nothing is built. `timeout` is in seconds, 0 for the
+    builder's own.
     `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined.
     """
 

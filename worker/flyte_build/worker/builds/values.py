@@ -97,7 +97,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What a build for one platform of several made: a manifest without a tag."""
+    """What a build for one platform of several made: a manifest with a tag of its own."""
 
     platforms: str
     reference: str

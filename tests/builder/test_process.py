@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -126,3 +128,29 @@ def test_a_program_that_is_not_there_is_an_os_error() -> None:
 
 def test_a_signal_shows_in_the_code() -> None:
     assert run("kill -TERM $$")[0] == -signal.SIGTERM
+
+
+ORPHANING = """
+import threading
+from flyte_build.builder import process
+argv = ("sh", "-c", "echo $$ >&2; sleep 300 & wait")
+process.run(argv, lambda text: print(text, flush=True), cancelled=threading.Event())
+"""
+
+
+def test_a_client_and_its_children_die_with_a_process_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHANING], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        client = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while any(group_of(place) == client for place in Path("/proc").glob("[0-9]*")):
+        assert time.monotonic() < deadline, "the client goes on"
+        time.sleep(0.05)
+
+
+def group_of(place: Path) -> int:
+    try:
+        return int((place / "stat").read_text().rpartition(")")[2].split()[2])
+    except OSError:
+        return 0

@@ -154,6 +154,7 @@ def test_a_builder_that_does_not_answer_is_away_and_no_failed_step() -> None:
 def test_what_a_step_says_of_other_servers_is_no_loss_of_the_engine() -> None:
     lost = "rpc error: code = Unavailable desc = error reading from server: EOF"
     assert failure(TARGET, None, (f"ERROR: failed to receive status: {lost}",)).transient
+    assert failure(TARGET, None, ("ERROR: error during connect: read unix: connection reset by peer",)).transient
     assert not failure(TARGET, ("RUN x", "exit code: 1", (lost,)), ("ERROR: failed to solve: exit code: 1",)).transient
 
 

@@ -41,6 +41,7 @@ _CONNECTING = ("[internal] waiting for connection", "[internal] booting buildkit
 # What gRPC's and Docker's clients say of a server that is not there (any more).
 _AWAY = (
     "Cannot connect to the Docker daemon",
+    "error during connect",
     "code = Unavailable",
     "error reading from server",
     "transport is closing",

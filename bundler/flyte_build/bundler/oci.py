@@ -77,7 +77,7 @@ def fetch_from_registry(client: RegistryClient, uri: str, destination: Path, tak
     """
     folder = destination.with_name(f"{destination.name}.files")
     try:
-        files = fetch_artifact(client, _name(uri), folder, BUNDLE_TYPE, taking)
+        files = fetch_artifact(client, name_of(uri), folder, BUNDLE_TYPE, taking)
         if len(files) != 1:
             raise ArchiveError(f"{uri} holds {len(files)} files, so it is no bundle")
         files[0].replace(destination)
@@ -99,7 +99,7 @@ def receive_from_registry(
     Raises RegistryError when it cannot be had, ArchiveError when it is no bundle of files, damaged or hostile,
     InvalidInput for a URI that could mean another bundle tomorrow; then nothing stays behind.
     """
-    name = _name(uri)
+    name = name_of(uri)
     if name.digest is None:
         raise InvalidInput(f"{uri[:200]} names no digest", hint="write it as `flyte-build bundle` printed it")
     if destination.is_dir() and any(destination.iterdir()):
@@ -116,7 +116,7 @@ def receive_from_registry(
         return extract(archive, destination, limits=limits, expected=Digest.parse(said))
 
 
-def _name(uri: str) -> ImageName:
+def name_of(uri: str) -> ImageName:
     if not uri.startswith(_SCHEME):
         raise InvalidInput(f"{uri[:200]!r} is no bundle in a registry", hint="write it like oci://HOST/PATH@sha256:…")
     return ImageName.parse(uri.removeprefix(_SCHEME))

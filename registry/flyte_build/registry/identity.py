@@ -71,6 +71,19 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Credentials that somebody gave for one registry; no other learns them. `name` says how, for people."""
+
+    registry: Registry
+    credentials: Credentials
+    name: str
+
+    def for_registry(self, registry: Registry) -> Credentials | None:
+        """Those that were given, if it is that registry."""
+        return self.credentials if registry == self.registry else None
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """The first place that knows the registry answers."""
 

@@ -16,7 +16,7 @@ from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
-from flyte_build.registry.names import Repository, Target, parse_tag
+from flyte_build.registry.names import Registry, Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.secrets import secret_sources
 from flyte_build.worker.cli.wishes import wishes_of
@@ -141,6 +141,11 @@ class Asked:
     @property
     def builder(self) -> str | None:
         return self.text("builder") or self._settings.builder
+
+
+def registries_of(specs: list[FoundSpec]) -> set[Registry]:
+    """The registries that these images go to. Raises InvalidName."""
+    return {Repository.parse(f"{one.spec.registry}/image").registry for one in specs if one.spec.registry}
 
 
 def _flag(name: str) -> str:

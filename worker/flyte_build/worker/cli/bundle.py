@@ -23,6 +23,7 @@ from flyte_build.worker.cli.bundle_show import (
     shown,
     transfer,
 )
+from flyte_build.worker.cli.login import login_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--no-cache", is_flag=True, help="Read every file, whatever is remembered of it.")
 @click.option("--dry-run", is_flag=True, help="Show what would be in, with sizes; write and upload nothing.")
 @click.option("--explain", "path", metavar="PATH", help="Say why PATH (relative to DIR) is in or out; do nothing else.")
+@login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **flags: object) -> None:
     """Pack the tree DIR (default: here) and upload it; print its URI.
@@ -149,7 +151,8 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
         from flyte_build.bundler.oci import RegistryUploads, repository_of
         from flyte_build.registry.client import RegistryClient
 
-        return RegistryUploads(client=RegistryClient(), repository=repository_of(asked.store), sent=sent)
+        where = repository_of(asked.store)
+        return RegistryUploads(client=RegistryClient(asked.login.source(where.registry)), repository=where, sent=sent)
     if not asked.endpoint:
         raise InvalidInput("there is no endpoint to upload through", hint="give --endpoint URL")
     from flyte_build.bundler.endpoint import Endpoint

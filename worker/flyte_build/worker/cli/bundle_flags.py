@@ -12,6 +12,7 @@ from flyte_build.bundler.memory import Memory
 from flyte_build.bundler.places import cache_folder
 from flyte_build.bundler.tree import SourceTree
 from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.login import Login
 
 PROJECT = "flytesnacks"
 DOMAIN = "development"
@@ -31,6 +32,7 @@ class Asked:
     insecure: bool
     output: Path | None
     memory: Memory
+    login: Login
 
 
 def read_flags(folder: Path, flags: dict[str, object]) -> Asked:
@@ -40,6 +42,11 @@ def read_flags(folder: Path, flags: dict[str, object]) -> Asked:
     if sum(1 for flag in ("everything", "entrypoint", "pickle") if flags[flag]) > 1:
         raise click.UsageError("--all, --entrypoint and --pickle exclude each other")
     size, store = flags["max_size"], _text(flags, "store")
+    login = flags["login"] if isinstance(flags["login"], Login) else Login()
+    if not store:
+        login.refuse("go with --store oci://…")
+    elif _text(flags, "endpoint"):
+        raise click.UsageError("--store and --endpoint exclude each other")
     limits = BundleLimits()
     if isinstance(size, int):
         limits = BundleLimits(archive_bytes=size * MIB, tree_bytes=max(limits.tree_bytes, size * MIB))
@@ -61,6 +68,7 @@ def read_flags(folder: Path, flags: dict[str, object]) -> Asked:
         insecure=bool(flags["insecure"] or (found.insecure and not flags["endpoint"])),
         output=output,
         memory=Memory() if flags["no_cache"] else Memory(folder=cache_folder() / "bundles"),
+        login=login,
     )
 
 

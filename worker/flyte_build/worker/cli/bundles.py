@@ -16,6 +16,7 @@ from flyte_build.bundler.refusals import size_of
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.bundle_show import shown, transfer
+from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.cli.service_flags import database_option, store_option
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ def bundles() -> None:
 @bundles.command()
 @click.argument("uri", metavar="oci://…")
 @click.argument("folder", metavar="[DIR]", default="bundle", type=click.Path(path_type=Path))
-def fetch(uri: str, folder: Path) -> None:
+@login_options
+def fetch(uri: str, folder: Path, login: Login) -> None:
     """Unpack the bundle that `flyte-build bundle --store oci://…` printed as the folder DIR, and print that."""
-    from flyte_build.bundler.oci import receive_from_registry
+    from flyte_build.bundler.oci import name_of, receive_from_registry
     from flyte_build.registry.client import RegistryClient
 
+    client = RegistryClient(login.source(name_of(uri).repository.registry))
     with transfer(0, "fetching") as came:
-        manifest = receive_from_registry(RegistryClient(), uri, folder, came)
+        manifest = receive_from_registry(client, uri, folder, came)
     click.echo(f"bundle {manifest.digest}: {len(manifest.entries)} entries", err=True)
     click.echo(str(folder))
 

@@ -14,6 +14,7 @@ from flyte_build.registry.errors import FlyteBuildError, RegistryDenied, Registr
 from flyte_build.registry.identity import Looked, Remembered
 from flyte_build.registry.names import Registry, Repository
 from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.login import Login, login_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +30,15 @@ class Finding:
 
 @click.command()
 @click.option("--registry", help="Also ask whether this registry (or host/repository) answers and may be pushed to.")
+@login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def doctor(ctx: click.Context, registry: str | None, as_json: bool) -> None:
+def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login) -> None:
     """Say what is here, what is missing, and what to do. Exit code 1 if something needed is missing."""
-    findings = list(_examine(registry or configured.load(Path.cwd()).registry))
+    registry = registry or configured.load(Path.cwd()).registry
+    if not registry:
+        login.refuse("go with --registry")
+    findings = list(_examine(registry, login))
     if as_json:
         click.echo(json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]}))
     else:
@@ -46,12 +51,12 @@ def doctor(ctx: click.Context, registry: str | None, as_json: bool) -> None:
         ctx.exit(1)
 
 
-def _examine(registry: str | None) -> Iterator[Finding]:
+def _examine(registry: str | None, login: Login) -> Iterator[Finding]:
     yield Finding(part="python", fine=True, found=f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from _tried("engine", _engine)
     yield _machine()
     if registry:
-        yield from _registry_findings(registry)
+        yield from _registry_findings(registry, login)
     else:
         yield Finding(
             part="registry",
@@ -94,16 +99,14 @@ def _repository(text: str) -> Repository:
     return Repository.parse(text if "/" in text else f"{Registry.parse(text)}/flyte-build-doctor")
 
 
-def _registry_findings(text: str) -> Iterator[Finding]:
-    from flyte_build.registry.credentials import default_credentials
-
+def _registry_findings(text: str, login: Login) -> Iterator[Finding]:
     try:
         repository = _repository(text)
     except FlyteBuildError as error:
         yield Finding(part="registry", fine=False, found=error.sentence, what_to_do=error.hint)
         return
     # Asked once: a helper that hangs hangs for half a minute.
-    looked = tuple(default_credentials().look(repository.registry))
+    looked = tuple(login.source(repository.registry).look(repository.registry))
     yield from _credentials(repository.registry, looked)
     yield from _tried("registry", lambda: _push_check(repository, looked, is_host_only="/" not in text))
 

@@ -11,7 +11,8 @@ from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import RegistryError
 from flyte_build.worker.cli import answers
-from flyte_build.worker.cli.asked import Asked
+from flyte_build.worker.cli.asked import Asked, registries_of
+from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.cli.patience import patience
 from flyte_build.worker.cli.progress import MODES, progress
 from flyte_build.worker.cli.wishes import wish_options
@@ -47,6 +48,7 @@ EXIT_MISSING = 3
 @click.option("--locked", is_flag=True, help="Build exactly what flyte-build.lock beside the source says.")
 @click.option("--update", is_flag=True, help="Resolve bases and packages anew and write flyte-build.lock.")
 @wish_options
+@login_options
 @click.option(
     "--secret", "secrets", multiple=True, metavar="id=ID,env=NAME|src=FILE", help="A build secret (repeatable)."
 )
@@ -66,7 +68,7 @@ EXIT_MISSING = 3
 @click.option("--progress", "mode", type=click.Choice(MODES), default="auto", help="How progress looks, on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of references.")
 @click.pass_context
-def image(ctx: click.Context, /, **flags: object) -> None:
+def image(ctx: click.Context, /, login: Login, **flags: object) -> None:
     """Build the images of SOURCE… and print their pinned references, one a line.
 
     SOURCE is a Python file or module that holds flyte.Image, flyte.TaskEnvironment or ImageSpec objects, an
@@ -79,8 +81,9 @@ def image(ctx: click.Context, /, **flags: object) -> None:
 
         click.echo(format_specs(asked.as_written()), nl=False)
         return
-    clients = Clients(asked.secrets)
-    planned = [_planned(found, clients, asked) for found in asked.specs()]
+    specs = asked.specs()
+    clients = Clients(asked.secrets, login.place(registries_of(specs)))
+    planned = [_planned(found, clients, asked) for found in specs]
     if asked.is_set("why"):
         _tell_why(planned, clients)
     if asked.is_set("dry_run"):

@@ -16,6 +16,8 @@ from flyte_build.registry.inventory import Counted, Stored, inspect_image, list_
 from flyte_build.registry.names import Digest, ImageName, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
 from flyte_build.worker.cli import images_installed
+from flyte_build.worker.cli.images_show import document, line, moment, size_of
+from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.drivers.images import Needed, needed_by
 from flyte_build.worker.drivers.installed import read_installed
 
@@ -30,45 +32,49 @@ def images() -> None:
 
 @images.command("list")
 @click.argument("repository")
+@login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_command(repository: str, as_json: bool) -> None:
+def list_command(repository: str, as_json: bool, login: Login) -> None:
     """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
+    where = Repository.parse(repository)
     with _counter() as counted:
-        found = list_images(RegistryClient(), Repository.parse(repository), counted)
+        found = list_images(RegistryClient(login.source(where.registry)), where, counted)
     if as_json:
-        click.echo(json.dumps({"version": 1, "images": [_document(one) for one in found]}))
+        click.echo(json.dumps({"version": 1, "images": [document(one) for one in found]}))
         return
     for one in found:
-        click.echo(_line(one))
+        click.echo(line(one))
     common = shared(found)
     sizes = {blob.digest: blob.size for one in found for blob in one.blobs}
     number = "1 image" if len(found) == 1 else f"{len(found)} images"
-    note = f"{number}, {_size(sum(sizes.values()))}; {len(common)} layers are shared"
+    note = f"{number}, {size_of(sum(sizes.values()))}; {len(common)} layers are shared"
     click.echo(note, err=True)
 
 
 @images.command()
 @click.argument("image")
 @click.option("--packages", "every", is_flag=True, help="Name Debian's packages too, not only their number.")
+@login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inspect(image: str, every: bool, as_json: bool) -> None:
+def inspect(image: str, every: bool, as_json: bool, login: Login) -> None:
     """One IMAGE (host/path:tag or @digest): platforms, spec, layers, what is installed, and what is attached to it."""
-    client = RegistryClient()
-    found = inspect_image(client, ImageName.parse(image))
+    name = ImageName.parse(image)
+    client = RegistryClient(login.source(name.repository.registry))
+    found = inspect_image(client, name)
     installed = read_installed(client, found)
     if as_json:
-        document = {**_document(found, whole=True), "installed": images_installed.document(installed)}
-        click.echo(json.dumps({"version": 1, "image": document}))
+        shown = {**document(found, whole=True), "installed": images_installed.document(installed)}
+        click.echo(json.dumps({"version": 1, "image": shown}))
         return
     click.echo(str(found.reference))
     click.echo(f"  platforms  {', '.join(map(str, found.platforms)) or 'none'}")
     click.echo(f"  spec       {found.spec_digest or 'not built by flyte-build'}")
-    click.echo(f"  created    {_moment(found.created) or 'not known'}")
-    click.echo(f"  size       {_size(found.size)}")
+    click.echo(f"  created    {moment(found.created) or 'not known'}")
+    click.echo(f"  size       {size_of(found.size)}")
     for blob in found.blobs:
-        click.echo(f"  blob       {blob.digest} {_size(blob.size)} {blob.media_type}")
-    for line in images_installed.lines(installed, every=every):
-        click.echo(line)
+        click.echo(f"  blob       {blob.digest} {size_of(blob.size)} {blob.media_type}")
+    for text in images_installed.lines(installed, every=every):
+        click.echo(text)
     for one in found.attached:
         click.echo(f"  attached   {one.digest} {one.artifact_type or one.media_type}")
 
@@ -81,6 +87,7 @@ def inspect(image: str, every: bool, as_json: bool) -> None:
 @click.option("--keep-digest", "digests", multiple=True, help="Keep this digest (repeatable).")
 @click.option("--dry-run", is_flag=True, help="Say what would go and what stays and why; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
+@login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def prune(
     repository: str,
@@ -91,6 +98,7 @@ def prune(
     dry_run: bool,
     yes: bool,
     as_json: bool,
+    login: Login,
 ) -> None:
     """Remove old images of ours from REPOSITORY, and print each that went (with --dry-run: that would go).
 
@@ -98,7 +106,9 @@ def prune(
     unknown age. The registry frees the space when it collects its garbage.
     """
     where = Repository.parse(repository)
-    client = RegistryClient()
+    if not (dry_run or yes):
+        login.refuse("need --yes or --dry-run: stdin brings the password, and no answer")
+    client = RegistryClient(login.source(where.registry))
     rule = _rule(parse_age(older_than), keep, digests, needed_by(database, where) if database else Needed())
     with _counter() as counted:
         verdicts = choose(list_images(client, where, counted), rule, datetime.now(timezone.utc))
@@ -145,49 +155,11 @@ def _answer(verdicts: Sequence[Verdict], gone: Sequence[Stored], *, dry_run: boo
     staying = [verdict for verdict in verdicts if verdict.why]
     if as_json:
         kept = [{"reference": str(one.image.reference), "why": one.why} for one in staying]
-        document = {"version": 1, "dry_run": dry_run, "removed": [str(one.reference) for one in gone], "kept": kept}
-        click.echo(json.dumps(document))
+        said = {"version": 1, "dry_run": dry_run, "removed": [str(one.reference) for one in gone], "kept": kept}
+        click.echo(json.dumps(said))
         return
     for one in gone:
         click.echo(str(one.reference))
     for verdict in staying if dry_run else ():
         click.echo(f"stays: {verdict.image.reference} ({verdict.why})", err=True)
     click.echo(f"{len(gone)} {'would go' if dry_run else 'removed'}, {len(verdicts) - len(gone)} stay", err=True)
-
-
-def _line(image: Stored) -> str:
-    tags = [tag[:12] if tag == image.own_tag else tag for tag in image.tags]
-    spec = image.spec_digest.hex[:12] if image.spec_digest else "-"
-    when = _moment(image.created) or "-"
-    return f"{image.reference}  {when:<20}  {_size(image.size):>8}  {spec:<12}  {','.join(tags)}"
-
-
-def _document(image: Stored, *, whole: bool = False) -> dict[str, object]:
-    document: dict[str, object] = {
-        "reference": str(image.reference),
-        "tags": list(image.tags),
-        "platforms": [str(platform) for platform in image.platforms],
-        "spec_digest": str(image.spec_digest) if image.spec_digest else None,
-        "created": _moment(image.created) or None,
-        "bytes": image.size,
-        "blobs": [{"digest": str(one.digest), "bytes": one.size} for one in image.blobs],
-    }
-    if whole:
-        document["attached"] = [
-            {"digest": str(one.digest), "artifact_type": one.artifact_type, "annotations": dict(one.annotations)}
-            for one in image.attached
-        ]
-    return document
-
-
-def _moment(moment: datetime | None) -> str:
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

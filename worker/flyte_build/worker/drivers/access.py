@@ -5,15 +5,19 @@ from __future__ import annotations
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.credentials import SecretCredentials, default_credentials
-from flyte_build.registry.identity import Chain
+from flyte_build.registry.identity import Chain, Place
 from flyte_build.worker.secrets.gather import SecretSources
 
 
 class Clients:
-    """One client for each registry secret, made when it is first needed; its connections serve every image."""
+    """One client for each registry secret, made when it is first needed; its connections serve every image.
 
-    def __init__(self, sources: SecretSources) -> None:
+    Places that are `given` are asked before all others.
+    """
+
+    def __init__(self, sources: SecretSources, given: tuple[Place, ...] = ()) -> None:
         self._sources = sources
+        self._given = given
         self._made: dict[str | None, RegistryClient] = {}
 
     def of(self, spec: ImageSpec) -> RegistryClient:
@@ -25,6 +29,5 @@ class Clients:
 
     def _credentials(self, secret: str | None) -> Chain:
         machine = default_credentials()
-        if secret is None:
-            return machine
-        return Chain((SecretCredentials(self._sources.value(secret), secret), *machine.places))
+        own = () if secret is None else (SecretCredentials(self._sources.value(secret), secret),)
+        return Chain((*self._given, *own, *machine.places))

@@ -37,10 +37,16 @@ def running(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
     return tell(session, row, lambda action: actions.advance(session, action, Phase.RUNNING, now))
 
 
+def back(row: BuildRow, at: float) -> None:
+    """Nobody's, and in the queue since (or from) `at`; what it was split into stays."""
+    row.state, row.owner, row.lease_until = BuildState.QUEUED.value, "", 0
+    row.not_before, row.image_key = at, ""
+
+
 def requeue(session: Session, row: BuildRow, now: float, *, not_before: float = 0.0) -> tuple[str, ...]:
     """Back into the queue; a whole that was split begins anew."""
-    row.state, row.owner, row.lease_until, row.not_before = BuildState.QUEUED.value, "", 0, not_before
-    row.parts, row.image_key = 0, ""
+    back(row, max(now, not_before))
+    row.parts = 0
     return tell(session, row, lambda action: actions.advance(session, action, Phase.QUEUED, now))
 
 
@@ -49,7 +55,7 @@ def succeed(session: Session, row: BuildRow, outcome: BuildOutcome, now: float) 
     row.state, row.ended_at = BuildState.SUCCEEDED.value, now
     row.reference, row.spec_digest, row.status = outcome.reference, outcome.spec_digest, outcome.status
     if row.parent_id:
-        part_succeeded(session, row)
+        part_succeeded(session, row, now)
     return tell(session, row, lambda action: rows.succeeded(session, action, outcome.reference, now))
 
 
@@ -63,9 +69,9 @@ def fail(
     stop_parts(session, row, now)
     reason = Failure(message=failure.text, code="ImageBuildFailed", kind="USER")
     told = tell(session, row, lambda action: actions.fail(session, action, reason, now))
-    whole = rows.locked(session, row.parent_id) if row.parent_id and state is BuildState.FAILED else None
+    whole = rows.locked(session, row.parent_id) if row.parent_id else None
     if whole is not None and whole.state in ACTIVE:
-        told += fail(session, whole, failure, now)
+        told += fail(session, whole, failure, now, state)
     return told
 
 

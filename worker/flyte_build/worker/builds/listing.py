@@ -48,10 +48,12 @@ def runs_of(database: Database, build_id: str) -> tuple[Action, ...]:
 
 
 def stop(database: Database, builds: Builds, actions: Actions, build_id: str, reason: str) -> int:
-    """Aborts every run that waits for a build, which stops it; how many there were.
+    """Aborts every run that waits for a build, which stops it; how many there were. A part stops with its whole.
 
     Who asks for the same meanwhile is not stopped with them.
     """
+    with database.read() as session:
+        build_id = session.scalar(select(BuildRow.parent_id).filter_by(id=build_id)) or build_id
     stopped = sum(actions.abort(action, reason) for action in runs_of(database, build_id))
     builds.leave(build_id)
     return stopped

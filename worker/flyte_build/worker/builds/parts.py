@@ -80,13 +80,13 @@ def to_join(session: Session, row: BuildRow) -> tuple[Part, ...]:
     )
 
 
-def part_succeeded(session: Session, part: BuildRow) -> None:
+def part_succeeded(session: Session, part: BuildRow, now: float) -> None:
     """The last part that is done puts the whole back into the queue."""
     whole = rows.locked(session, part.parent_id or "")
     if whole is None or whole.state != BuildState.RUNNING.value or whole.owner:
         return
     if all(one.state == BuildState.SUCCEEDED.value for one in parts_of(session, whole)):
-        whole.state, whole.lease_until = BuildState.QUEUED.value, 0
+        whole.state, whole.lease_until, whole.not_before = BuildState.QUEUED.value, 0, now
 
 
 def stop_parts(session: Session, row: BuildRow, now: float) -> None:

@@ -22,9 +22,7 @@ def make_room(session: Session, new: NewBuild) -> None:
     if not new.most_queued:
         return
     one_at_a_time(session, new.project, new.domain)
-    queued = select(func.count(BuildRow.id)).where(
-        BuildRow.state == BuildState.QUEUED.value, BuildRow.parent_id.is_(None)
-    )
+    queued = select(func.count(BuildRow.id)).where(_waits(), BuildRow.parent_id.is_(None))
     theirs = (BuildRow.project == new.project, BuildRow.domain == new.domain)
     waiting = session.scalar(queued.where(*theirs)) or 0
     if waiting >= new.most_queued:
@@ -32,6 +30,14 @@ def make_room(session: Session, new: NewBuild) -> None:
             f"{waiting} builds of {new.project}/{new.domain} wait already, and no more may",
             hint="ask again when one of them has begun",
         )
+
+
+def _waits() -> ColumnElement[bool]:
+    """The condition that nobody began to build it. One that was split waits while all of its parts do."""
+    part = aliased(BuildRow)
+    begun = select(part.id).where(part.parent_id == BuildRow.id, part.state != BuildState.QUEUED.value)
+    split = (BuildRow.state == BuildState.RUNNING.value) & (BuildRow.owner == "") & ~begun.exists()
+    return or_(BuildRow.state == BuildState.QUEUED.value, split)
 
 
 def may_run() -> ColumnElement[bool]:

@@ -168,7 +168,7 @@ class Builds:
             row.attempts -= 1
             if claim.parts:
                 # Its parts are there still.
-                row.state, row.owner, row.lease_until, row.image_key = BuildState.QUEUED.value, "", 0, ""
+                ends.back(row, now)
                 return ()
             return ends.requeue(session, row, now)
 
@@ -179,7 +179,7 @@ class Builds:
         now = self.clock()
         with self.database.write() as session:
             row = rows.locked(session, build_id)
-            if row is None or row.state not in ACTIVE or rows.waiting(session, row):
+            if row is None or row.parent_id or row.state not in ACTIVE or rows.waiting(session, row):
                 return
             row.cancel_requested = True
             stop_parts(session, row, now)

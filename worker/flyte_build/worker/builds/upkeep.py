@@ -55,9 +55,11 @@ class Upkeep:
     def overdue(self) -> None:
         """Fails builds that no worker took for too long."""
         now, limit = self._builds.clock(), self._queue_seconds
-        late = select(BuildRow).where(BuildRow.state == BuildState.QUEUED.value, BuildRow.created_at < now - limit)
         if not limit:
             return
+        # What came back after it was tried, or has only to be joined, waits since then.
+        since = (BuildRow.created_at < now - limit, BuildRow.not_before < now - limit)
+        late = select(BuildRow).where(BuildRow.state == BuildState.QUEUED.value, *since)
         woken: list[str] = []
         with self._builds.database.write() as session:
             for row in session.scalars(late.with_for_update(skip_locked=True)).all():
@@ -103,6 +105,6 @@ def _lost(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
         sentence = f"the worker that built this image died {row.attempts} times, and it is not tried again"
         return ends.fail(session, row, BuildFailure(sentence=sentence), now)
     if row.parts:
-        row.state, row.owner, row.lease_until, row.image_key = BuildState.QUEUED.value, "", 0, ""
+        ends.back(row, now)
         return ()
     return ends.requeue(session, row, now)

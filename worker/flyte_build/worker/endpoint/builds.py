@@ -96,12 +96,14 @@ class BuildsApi:
 
     async def _entries(self, build: Build, position: int, *, follow: bool) -> AsyncIterator[str]:
         parts, now, said_at = self._parts, build, time.monotonic()
-        with parts.bell.listen(bell_of(build.id)) as listener:
+        # What a part says is in the log of the whole.
+        log = build.parent_id or build.id
+        with parts.bell.listen(bell_of(log)) as listener:
             while not parts.stopping.is_set():
                 # Its state is looked at first: who has ended writes nothing more.
                 found = await asyncio.to_thread(parts.builds.get, build.id)
                 now = found or now
-                async for text, end in self._portions(build.id, position):
+                async for text, end in self._portions(log, position):
                     position, said_at = end, time.monotonic()
                     yield text
                 if now.state not in ACTIVE or not follow:

@@ -68,7 +68,9 @@ class Lease:
         while not self._done.wait(min(_LOOK_SECONDS, self._builds.lease_seconds / 4)):
             try:
                 hold = self._builds.renew(self._claim)
-            except ServiceError:
+            except Exception as error:  # noqa: BLE001 - whatever it is, an unrenewed claim must stop the build
+                if not isinstance(error, ServiceError):
+                    _log.exception("build %s: its lease cannot be renewed", self._claim.build.id)
                 if self._over():
                     self._stop(lost=True)
                 continue

@@ -106,6 +106,8 @@ class BuildWorker:
                 self._take_all()
             except ServiceError as error:
                 _log.warning("builds cannot be looked for: %s", error.sentence)
+            except Exception:  # a worker that stopped looking would seem to live and take nothing
+                _log.exception("builds cannot be looked for")
             self._wake.wait(self._options.poll_seconds)
             self._wake.clear()
 
@@ -137,9 +139,14 @@ class BuildWorker:
         attempt = Attempt(self._builds, self._store, self._logs, claim, self._options.scratch)
         thread = threading.Thread(target=partial(self._run, attempt), name=f"build-{claim.build.id[:8]}", daemon=True)
         with self._lock:
+            try:
+                thread.start()
+            except RuntimeError:
+                # The machine has no thread to give. The lease puts the build back.
+                self._slots.release()
+                raise
             self._attempts.add(attempt)
             self._threads = {one for one in self._threads if one.is_alive()} | {thread}
-            thread.start()
 
     def _run(self, attempt: Attempt) -> None:
         try:

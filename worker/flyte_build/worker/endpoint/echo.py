@@ -62,6 +62,9 @@ class Echo:
             except ServiceError as error:
                 _log.warning("the database cannot be looked at: %s", error.sentence)
                 pause = _AWAY_SECONDS
+            except Exception:  # a queue that nobody keeps in order would be noticed by nobody
+                _log.exception("the database cannot be looked at")
+                pause = _AWAY_SECONDS
 
     def _look(self) -> None:
         if not self._bell.heard:

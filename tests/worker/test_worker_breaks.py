@@ -1,0 +1,60 @@
+"""A worker whose own code or machine breaks neither goes on alone nor falls silent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.worker.conftest import Building, Clock
+from tests.worker.make import new_action, new_build
+from tests.worker.test_build_worker import until
+
+from flyte_build.worker.builds.lease import Lease
+from flyte_build.worker.builds.logs import BuildLogs
+from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.values import Claim, Hold
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.database.bell import Bell
+from flyte_build.worker.database.engine import Database
+from flyte_build.worker.stores.local import LocalStore
+
+
+class Breaking(Builds):
+    """Breaks where nobody expects it: the first look, and every renewal."""
+
+    looks = 0
+
+    def waiting(self, platforms: str = "", limit: int = 100) -> tuple[str, ...]:
+        self.looks += 1
+        if self.looks == 1:
+            raise ValueError("nobody expects this")
+        return super().waiting(platforms, limit)
+
+    def renew(self, claim: Claim) -> Hold:
+        raise ValueError(f"nobody expects this of {claim.build.id}")
+
+
+@pytest.fixture
+def breaking(database: Database, clock: Clock) -> Breaking:
+    return Breaking(database, Bell(), clock, lease_seconds=0.2)
+
+
+def test_a_look_that_broke_is_not_the_last_one(
+    breaking: Breaking, building: Building, logs: BuildLogs, clock: Clock, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path / "store", base_url=lambda: "", clock=clock)
+    store.open()
+    options = WorkerOptions(owner="w", slots=1, scratch=tmp_path / "scratch", poll_seconds=0.05)
+    worker = BuildWorker(breaking, store, building, logs, options)
+    worker.start()
+    until(lambda: breaking.looks > 1)
+    assert worker.stop(10)
+
+
+def test_a_lease_that_cannot_be_renewed_stops_the_build_whatever_the_reason(breaking: Breaking) -> None:
+    _, build = breaking.submit(new_build(), new_action())
+    claim = breaking.claim("w", build.id)
+    assert claim is not None
+    with Lease(breaking, claim) as lease:
+        assert lease.cancelled.wait(10)
+        assert (lease.lost, lease.asked) == (True, False)

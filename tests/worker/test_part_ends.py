@@ -58,7 +58,7 @@ def test_what_is_to_be_joined_has_waited_since_its_last_part(
 ) -> None:
     claims = [take(builds, owner, platforms) for owner, platforms in (("a", AMD), ("b", ARM))]
     clock.now += 61
-    assert all([builds.succeed(claim, OUTCOME) for claim in claims])
+    assert all(builds.succeed(claim, OUTCOME) for claim in claims)
     upkeep.overdue()
     assert phase(actions, split) is Phase.RUNNING
     clock.now += 61

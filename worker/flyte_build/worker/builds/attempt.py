@@ -121,6 +121,7 @@ class Attempt:
             build_id=build.id,
             asked_at=build.created_at,
             trace=build.trace,
+            guarded=build.guarded,
         )
 
     def _settle(self, image_key: str) -> None:

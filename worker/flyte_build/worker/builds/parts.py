@@ -58,6 +58,7 @@ def _split(session: Session, row: BuildRow, now: float) -> None:
         timeout=row.timeout,
         most_running=row.most_running,
         trace=row.trace,
+        guarded=row.guarded,
     )
     for name in names:
         part = rows.new_row(replace(whole, platforms=name), now)

@@ -32,6 +32,7 @@ class BuildRequest:
     `platforms` are the image's, where the service decides them; with a `part` only that platform is built and pushed
     under a tag of its own; with `parts` those are joined and nothing is built. `timeout` is in seconds, 0 for the
     builder's own.
+    `guarded`: it was asked of a service with rules of who may, which the builder must have too.
     `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined.
     """
 
@@ -44,6 +45,7 @@ class BuildRequest:
     build_id: str = ""
     asked_at: float = 0.0
     trace: str = ""
+    guarded: bool = False
     platforms: tuple[str, ...] = ()
     part: str = ""
     parts: tuple[Part, ...] = ()

@@ -62,6 +62,7 @@ def new_row(new: NewBuild, now: float) -> BuildRow:
         most_running=new.most_running,
         sdk_name=sdk_name(new.target),
         trace=new.trace,
+        guarded=new.guarded,
         created_at=now,
         **_blank(),
     )

@@ -29,7 +29,8 @@ class NewBuild:
     `form` says what the spec object holds: an SDK's `spec`, or our canonical `plan`, whose SHA-256 is the spec digest.
     `platforms` are joined by commas, `timeout` is in seconds (0: the worker's own). `most_queued` and `most_running`
     are how many builds its project may have in the queue and at work (0: any number).
-    `trace` is the context of the trace that the request belongs to (W3C `traceparent`), or empty.
+    `trace` is the context of the trace that the request belongs to (W3C `traceparent`), or empty. `guarded` says that
+    the service has rules of who may.
     """
 
     project: str
@@ -46,6 +47,7 @@ class NewBuild:
     most_queued: int = 0
     most_running: int = 0
     trace: str = ""
+    guarded: bool = False
 
     @property
     def key(self) -> str:
@@ -93,6 +95,7 @@ class Build:
     image_key: str
     failure: str
     trace: str
+    guarded: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ class BuildWorker:
                 self._take_all()
             except ServiceError as error:
                 _log.warning("builds cannot be looked for: %s", error.sentence)
-            except Exception:  # a worker that stopped looking would seem to live and take nothing
+            except Exception:  # noqa: BLE001 - a worker that stopped looking would seem to live and take nothing
                 _log.exception("builds cannot be looked for")
             self._wake.wait(self._options.poll_seconds)
             self._wake.clear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import Double, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import Double, ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _ACTIVE = text("state IN ('queued', 'running') AND NOT cancel_requested")
@@ -104,6 +104,8 @@ class BuildRow(Base):
     # How many builds its project may run at once (0: any number), and what an SDK calls the image: `<name>:<tag>`.
     most_running: Mapped[int] = mapped_column(default=0, server_default="0")
     sdk_name: Mapped[str] = mapped_column(default="", server_default="")
+    # Whether it was asked of a service with rules of who may: then a worker without them must not build it.
+    guarded: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class BuildLogRow(Base):

@@ -18,7 +18,7 @@ from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
 from flyte_build.bundler.receive import extract
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import ServiceUnavailable
+from flyte_build.registry.errors import InvalidInput, ServiceUnavailable
 from flyte_build.registry.names import ImageName, ImageReference
 from flyte_build.worker.access.policy import Policies, Policy
 from flyte_build.worker.access.targets import repository_of
@@ -47,7 +47,7 @@ class ServiceBuilding:
     def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         """As `ImageBuilding`."""
         started = time.monotonic()
-        policy = (self.policies or Policies(registry=self.registry)).of(request.project, request.domain)
+        policy = self._policy(request)
         client = RegistryClient()
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
             spec = self._spec(request, policy, Path(folder) / "context")
@@ -93,6 +93,15 @@ class ServiceBuilding:
             pushed_bytes=pushed,
             afterwards=tuple(records),
         )
+
+    def _policy(self, request: BuildRequest) -> Policy:
+        policies = self.policies or Policies(registry=self.registry)
+        if request.guarded and not policies.guarded:
+            raise InvalidInput(
+                "the worker that took this build does not know what projects may, and the service asks for it",
+                hint="whoever runs the service starts its workers with the --access of its endpoint",
+            )
+        return policies.of(request.project, request.domain)
 
     def _default(self, request: BuildRequest) -> tuple[Platform, ...]:
         return tuple(Platform.parse(text) for text in request.platforms) or self.platforms

@@ -102,6 +102,7 @@ class Creation:
                 most_queued=policy.limits.queued,
                 most_running=policy.limits.running,
                 trace=self.parts.operating.traces.current(),
+                guarded=self.parts.policies.guarded,
             ),
             new,
         )

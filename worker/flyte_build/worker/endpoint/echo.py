@@ -62,7 +62,7 @@ class Echo:
             except ServiceError as error:
                 _log.warning("the database cannot be looked at: %s", error.sentence)
                 pause = _AWAY_SECONDS
-            except Exception:  # a queue that nobody keeps in order would be noticed by nobody
+            except Exception:  # noqa: BLE001 - a queue that nobody keeps in order would be noticed by nobody
                 _log.exception("the database cannot be looked at")
                 pause = _AWAY_SECONDS
 

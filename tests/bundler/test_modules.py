@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flyte_build.bundler.explain import explain
 from flyte_build.bundler.imports import absolute, read_asks
 from flyte_build.bundler.modules import find_needs
-from flyte_build.bundler.tree import SourceTree, explain, list_tree
+from flyte_build.bundler.tree import SourceTree, list_tree
 from flyte_build.registry.errors import InvalidTree
 
 from . import trees

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyte_build.bundler import junk
+from flyte_build.bundler.explain import explain
 from flyte_build.bundler.found import Found
 from flyte_build.bundler.hashing import hash_files
 from flyte_build.bundler.limits import BundleLimits
-from flyte_build.bundler.tree import SourceTree, explain, list_tree
+from flyte_build.bundler.tree import SourceTree, list_tree
 from flyte_build.registry.errors import InvalidInput, InvalidTree
 
 from . import trees

@@ -32,6 +32,7 @@ class By(enum.Enum):
     FLYTEIGNORE = "flyteignore"
     GIT = "git"
     IMPORT = "import"
+    KIND = "kind"
     REFUSED = "refused"
 
 

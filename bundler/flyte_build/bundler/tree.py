@@ -5,7 +5,6 @@ A tree is one folder, or several whose contents are laid over each other (`also`
 
 from __future__ import annotations
 
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +12,13 @@ from functools import cached_property
 from pathlib import Path
 
 from flyte_build.bundler.collector import uncollected
-from flyte_build.bundler.hashing import hash_files, head_of
-from flyte_build.bundler.ignore import By, Only, Verdict
-from flyte_build.bundler.includes import Includes
-from flyte_build.bundler.junk import secret_by_content, secret_by_name
+from flyte_build.bundler.hashing import hash_files
+from flyte_build.bundler.ignore import Only
 from flyte_build.bundler.limits import MIB, BundleLimits
 from flyte_build.bundler.manifest import Entry, Manifest
 from flyte_build.bundler.memory import Memory, Remembered, Row, Summary, TreeMemory, signature
 from flyte_build.bundler.refusals import refuse_secrets, too_large
-from flyte_build.bundler.walk import Folder, Walk, decide, name_in, walk
+from flyte_build.bundler.walk import Folder, Walk, walk
 from flyte_build.registry.errors import InvalidTree
 from flyte_build.registry.names import Digest
 
@@ -43,10 +40,15 @@ class SourceTree:
 
     @property
     def folders(self) -> tuple[Folder, ...]:
-        """What to walk, the root first. Includes and exceptions are the root's."""
+        """What to walk, the root first. Exceptions are the root's; includes hold in every folder that was asked for."""
         only = self.only or (None,) * (1 + len(self.also))
         first = Folder(root=self.root, include=self.include, without=self.without, only=only[0], limits=self.limits)
-        rest = (Folder(root=at, only=said, limits=self.limits) for at, said in zip(self.also, only[1:], strict=True))
+        # Folders that an entry point brings along are somebody else's project: only what is imported is wanted there.
+        include = () if self.only else self.include
+        rest = (
+            Folder(root=at, include=include, only=said, limits=self.limits)
+            for at, said in zip(self.also, only[1:], strict=True)
+        )
         return (first, *rest)
 
 
@@ -88,7 +90,7 @@ def list_tree(tree: SourceTree, memory: Memory | None = None) -> Listing:
 def _list(tree: SourceTree, memory: Memory, began: int) -> Listing:
     walks = [walk(folder) for folder in tree.folders]
     _check(tree, walks)
-    idle = walks[0].rules.includes.idle(walks[0].files.paths)
+    idle = walks[0].rules.includes.idle(path for one in walks for path in one.files.paths)
     unmatched = (f"--include {glob} matches nothing" for glob in idle)
     notes = (*(note for one in walks for note in one.files.notes), *unmatched)
     kept = memory.of_tree([one.root for one in walks], tree.include)
@@ -100,19 +102,6 @@ def _list(tree: SourceTree, memory: Memory, began: int) -> Listing:
         summary = Summary(signature=sign, digest=made.digest, files=count, size=size)
         kept.keep(summary, content.rows, began)
     return Listing(digest=summary.digest, files=summary.files, size=summary.size, notes=notes, _content=content)
-
-
-def explain(tree: SourceTree, path: str) -> Verdict:
-    """Why `path` (relative to the root) is in or out, or would be refused. Raises InvalidTree when it is not there."""
-    folder = tree.folders[0]
-    name = name_in(folder.root, path)
-    verdict, found = decide(folder, name), folder.root / name
-    if not verdict.kept or not stat.S_ISREG(found.lstat().st_mode) or Includes(globs=tree.include).name_exactly(name):
-        return verdict
-    if what := secret_by_name(name) or secret_by_content(head_of(f"{folder.root}/", name)):
-        why = f"it looks like a secret ({what}), and no bundle is made until it is left out or named with --include"
-        return Verdict(kept=False, by=By.REFUSED, why=why)
-    return verdict
 
 
 class _Content:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flyte_build.bundler.copies import copies, spread
-from flyte_build.bundler.folders import enter, names_in, scan
+from flyte_build.bundler.folders import enter, scan
 from flyte_build.bundler.found import Finds, Group, numbers_of
 from flyte_build.bundler.git import find_repository, find_tracked, outer_level
 from flyte_build.bundler.ignore import KEPT, Level, Only, Rules, Verdict
@@ -24,7 +24,6 @@ from flyte_build.bundler.refusals import LEAVE_OUT
 from flyte_build.bundler.root import checked_root
 from flyte_build.registry.errors import InvalidTree
 
-_RELATIVE = "give a path relative to the folder"
 _Pending = tuple[str, Level, Verdict]
 # More entries are worth a copy of this process.
 _MANY = 4000
@@ -54,7 +53,7 @@ class Folder:
 
 def walk(folder: Folder) -> Walk:
     """Everything that is in. Raises InvalidTree for a root, a link, a path or a folder that cannot be bundled."""
-    found = _start(folder)
+    found = start(folder)
     # A stack and not recursion: a hostile depth ends in a sentence.
     pending = [("", found.outer, KEPT)]
     seen = 0
@@ -106,33 +105,8 @@ def _visit(found: Walk, pending: list[_Pending]) -> int:
     return len(entries)
 
 
-def name_in(root: Path, path: str) -> str:
-    """`path` as a name relative to `root`, which may be given as a whole path too. Raises InvalidTree outside."""
-    whole = Path(os.path.normpath(root.absolute() / path))
-    for top in (root.absolute(), root.resolve()):
-        if whole.is_relative_to(top):
-            return whole.relative_to(top).as_posix()
-    raise InvalidTree(f"{path} is not in {root}", hint=_RELATIVE)
-
-
-def decide(folder: Folder, path: str) -> Verdict:
-    """Why `path` (a name relative to the root) is in or out. Raises InvalidTree when it is not there."""
-    found = _start(folder)
-    parts = path.split("/")
-    verdict, level = KEPT, enter(found.root, "", found.outer, names_in(found.root, ""))
-    for depth in range(1, len(parts) + 1):
-        name = "/".join(parts[:depth])
-        try:
-            mode = os.lstat(found.root / name).st_mode
-        except OSError as error:
-            raise InvalidTree(f"{path} is not in {folder.root}", hint=_RELATIVE) from error
-        verdict = found.rules.judge(name, level, verdict, folder=stat.S_ISDIR(mode))
-        if stat.S_ISDIR(mode):
-            level = enter(found.root, name, level, names_in(found.root, name))
-    return verdict
-
-
-def _start(folder: Folder) -> Walk:
+def start(folder: Folder) -> Walk:
+    """A walk that has seen nothing yet, with the rules that hold."""
     root = checked_root(folder.root)
     repository = find_repository(root)
     tracked, notes = find_tracked(root, repository)
@@ -156,22 +130,28 @@ def _take(found: Walk, group: Group, entry: os.DirEntry[str], *, suspect: bool) 
     elif stat.S_ISLNK(status.st_mode):
         found.files.links.append(_link(found.root, path))
     else:
-        found.files.notes.append(f"{path} is a {_kind(status.st_mode)} and was skipped")
+        found.files.notes.append(f"{path} is a {kind_of(status.st_mode)} and was skipped")
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """What is neither file, folder nor link, in a word."""
     return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def _link(root: Path, path: str) -> Entry:
+def link_fault_of(root: Path, path: str) -> str:
+    """What keeps the link at `path` out of any bundle, like "links to '/etc', …", or nothing."""
     target = os.readlink(root / path)  # noqa: PTH115 - Path.readlink folds `a/./b`, which is another link
     fault = link_fault(path, target)
     # The text may stay inside while links on its way lead out.
     if not fault and not Path(os.path.realpath(root / path)).is_relative_to(root):
         fault = f"links to {target!r}, which leads outside of the tree"
-    if fault:
+    return fault
+
+
+def _link(root: Path, path: str) -> Entry:
+    if fault := link_fault_of(root, path):
         raise InvalidTree(f"{path} {fault}", hint=f"copy what it points to into the tree, or {LEAVE_OUT}")
-    return Entry(path=path, mode="link", link=target)
+    return Entry(path=path, mode="link", link=os.readlink(root / path))  # noqa: PTH115 - as above
 
 
 def _check_path(found: Walk, path: str) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyte_build.bundler.explain import explain
 from flyte_build.bundler.root import checked_root
-from flyte_build.bundler.tree import Listing, explain, list_tree
+from flyte_build.bundler.tree import Listing, list_tree
 from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker.cli.bundle_flags import DOMAIN, PROJECT, Asked, read_flags
@@ -49,7 +50,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--max-size", metavar="MIB", type=click.IntRange(min=1), help="The largest archive (default 100 MiB).")
 @click.option("--no-cache", is_flag=True, help="Read every file, whatever is remembered of it.")
 @click.option("--dry-run", is_flag=True, help="Show what would be in, with sizes; write and upload nothing.")
-@click.option("--explain", "path", metavar="PATH", help="Say why PATH (relative to DIR) is in or out; do nothing else.")
+@click.option("--explain", "path", metavar="PATH", help="Say why PATH, relative to DIR or a --root, is in or out.")
 @login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **flags: object) -> None:

@@ -16,6 +16,7 @@ from flyte_build.builder.machine import Machine, find_machine
 from flyte_build.builder.plan import plan
 from flyte_build.builder.resolve import resolve
 from flyte_build.builder.spec import ImageSpec
+from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineMissing
 from flyte_build.registry.names import Repository, Target
@@ -106,9 +107,9 @@ def wait_for(condition: object, patience: float = 20) -> bool:
 def test_a_build_that_is_stopped_leaves_nothing(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    temporary = tmp_path / "builds"
+    (tmp_path / "uv").symlink_to(cache_folder() / "uv")
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
     marker = f"3{int(workshop.name[1:9], 16) % 10**7}"
     spec = workshop.spec().with_commands(f"echo ready; sleep {marker}")
     resolved = resolve(spec, workshop.root, RegistryClient())
@@ -118,7 +119,7 @@ def test_a_build_that_is_stopped_leaves_nothing(
     def hear(event: BuildEvent) -> None:
         if isinstance(event, StepOutput) and event.line == "ready":
             assert wait_for(lambda: running(marker))
-            assert list(temporary.iterdir())
+            assert len(list(temporary.iterdir())) == 2
             started.set()
             if how == "cancelled":
                 cancelled.set()
@@ -137,7 +138,7 @@ def test_a_build_that_is_stopped_leaves_nothing(
             "out of time": "the build took longer than 8 seconds and was stopped",
         }[how]
     )
-    assert list(temporary.iterdir()) == []
+    assert [left.name for left in temporary.iterdir()] == [".lock"]
     assert wait_for(lambda: not running(marker)), docker("buildx", "du").stdout
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from flyte_build.builder.buildx.argv import Invocation, build_argv
 from flyte_build.builder.buildx.docker import find_engine
 from flyte_build.builder.buildx.docker_config import private_config
 from flyte_build.builder.buildx.failure import failure
+from flyte_build.builder.buildx.held import held_folder
 from flyte_build.builder.buildx.prepare import prepare
 from flyte_build.builder.buildx.progress import Documents, Narrator
 from flyte_build.builder.buildx.survey import survey
@@ -21,6 +21,7 @@ from flyte_build.builder.context import Context, lay_out
 from flyte_build.builder.engine import BuildOptions, BuiltImage
 from flyte_build.builder.installed import Installed
 from flyte_build.builder.plan import BuildPlan
+from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineError, InvalidInput
 from flyte_build.registry.names import Digest, ImageReference, Target
@@ -33,8 +34,7 @@ class BuildxEngine:
     def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
         """As `Engine.build`. The working folder is removed in every case."""
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="flyte-build-") as folder, ThreadPoolExecutor(1) as asking:
-            work = Path(folder)
+        with held_folder(cache_folder() / "builds") as work, ThreadPoolExecutor(1) as asking:
             asked = asking.submit(find_engine, options.builder)
             lay_out(plan, context, work / "context")
             engine = asked.result()

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 
 from flyte_build.builder import process
 from flyte_build.builder.buildx.docker_config import private_config
+from flyte_build.builder.buildx.held import held_folder
 from flyte_build.builder.engine import BuildOptions
 from flyte_build.builder.installed import Installed, read_listing
+from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import EngineError
 from flyte_build.registry.names import ImageReference
@@ -32,8 +33,7 @@ def survey(image: ImageReference, platforms: tuple[Platform, ...], options: Buil
 
     Raises EngineError when neither a step nor its files tell.
     """
-    with tempfile.TemporaryDirectory(prefix="flyte-build-survey-") as folder:
-        work = Path(folder)
+    with held_folder(cache_folder() / "builds") as work:
         script = resources.files("flyte_build.builder.buildx") / "installed.sh"
         (work / "installed.sh").write_bytes(script.read_bytes())
         if _solved(_listing(image), f"type=local,dest={work}/out", work, (platforms, options)):

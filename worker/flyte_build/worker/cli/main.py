@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -26,12 +27,16 @@ def main() -> NoReturn:
         from rich_click.patch import patch
 
         patch()
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What nohup ignores stays ignored.
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
 def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
-    """A termination cleans up as Ctrl-C does."""
+    """A termination, and a terminal that is closed, cleans up as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -47,16 +52,34 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("flyte-build: interrupted; nothing was left half-made, run the command again to go on", err=True)
+        with suppress(OSError):  # the terminal may be what went away
+            click.echo("flyte-build: interrupted; nothing was left half-made, run the command again to go on", err=True)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_answer()
         return 1
-    except FlyteBuildError as error:
+    except (FlyteBuildError, OSError) as error:
         if os.environ.get("FLYTE_BUILD_DEBUG"):
             raise
-        report(error)
+        _fail(error)
         return 1
+
+
+def _fail(error: FlyteBuildError | OSError) -> None:
+    if isinstance(error, FlyteBuildError):
+        report(error)
+        return
+    from flyte_build.worker.cli.trouble import trouble
+
+    with suppress(OSError):
+        report(trouble(error))
+    _drop_answer()
+
+
+def _drop_answer() -> None:
+    """What stdout could not take is not tried again when the process ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report(error: FlyteBuildError) -> None:

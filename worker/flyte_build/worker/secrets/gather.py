@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flyte_build.builder.buildx.held import held_folder
 from flyte_build.builder.plan import BuildPlan
+from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.worker.secrets.provider import SecretProvider, providers
 
@@ -43,12 +44,13 @@ def wanted(plan: BuildPlan) -> frozenset[str]:
 
 @contextmanager
 def secret_files(names: frozenset[str], sources: SecretSources) -> Iterator[Mapping[str, Path]]:
-    """Secret name -> file, for `names` and all that was said; removed at the end, however it comes.
+    """Secret name -> file, for `names` and all that was said; removed at the end, however it comes, and
+    after a kill by the next build.
 
     Raises InvalidInput with every name that nothing has, before anything is built.
     """
-    with tempfile.TemporaryDirectory(prefix="flyte-build-secrets-") as folder:
-        yield dict(_written(names, sources, Path(folder)))
+    with held_folder(cache_folder() / "secrets") as folder:
+        yield dict(_written(names, sources, folder))
 
 
 def _written(names: frozenset[str], sources: SecretSources, folder: Path) -> Iterator[tuple[str, Path]]:

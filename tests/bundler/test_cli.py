@@ -214,6 +214,21 @@ def test_a_pickle_is_written_and_uploaded(cli: Cli, root: Path, tmp_path: Path) 
         assert "already uploaded" in cli("--endpoint", url, "--pickle", "pickled_by_cli:task").err
 
 
+def test_what_a_module_prints_is_no_part_of_the_answer(cli: Cli, root: Path) -> None:
+    (root / "prints_at_import.py").write_text("print('loud')\ndef task(): return 7\n")
+    said = cli("--pickle", "prints_at_import:task", "--output", "b.pkl.gz")
+    assert (said.code, said.out) == (0, "b.pkl.gz\n")
+    assert "loud\n" in said.err
+
+
+def test_a_module_that_ends_the_program_is_no_success(cli: Cli, root: Path) -> None:
+    (root / "ends_at_import.py").write_text("import sys\nsys.exit(0)\n")
+    said = cli("--pickle", "ends_at_import:task", "--output", "b.pkl.gz")
+    assert (said.code, said.out) == (1, "")
+    assert "ends_at_import cannot be imported: SystemExit: 0" in said.err
+    assert "__main__" in said.err
+
+
 def test_an_unchanged_tree_is_found_without_making_an_archive(
     cli: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +257,8 @@ def test_a_larger_archive_is_allowed_when_asked(cli: Cli, root: Path, tmp_path: 
         pytest.param(["--entrypoint", "main.py", "--root", "lib"], 2, "finds the roots by itself", id="roots of both"),
         pytest.param(["--entrypoint", "no.py", "--dry-run"], 1, "is not a file in", id="no entry point"),
         pytest.param(["--pickle", "x:y", "--dry-run"], 2, "--pickle has no --dry-run", id="a pickle that is not made"),
+        pytest.param(["--pickle", "x:y", "--explain", "main.py"], 2, "--pickle has no --explain", id="why of a pickle"),
+        pytest.param(["--pickle", "x:y", "--include", "*"], 2, "one object and no files", id="files of a pickle"),
         pytest.param(["--pickle", "json:nothing", "--output", "x"], 1, "has no 'nothing'", id="no such object"),
         pytest.param(["--store", "s3://bucket"], 1, "is not a place for bundles", id="a store that is none"),
     ],

@@ -24,6 +24,8 @@ from flyte_build.registry.errors import ArchiveError, InvalidInput
 from flyte_build.registry.names import Digest
 from flyte_build.registry.redact import plain
 
+_IMPORTS = "run it with the Python that has what it imports, from the project's folder or with the folder as DIR"
+
 
 def pickle_object(name: str, root: Path) -> tuple[bytes, PickleFacts]:
     """The object `name` (`module:object.attribute`) of the project at `root`, with the project's modules by value.
@@ -75,8 +77,13 @@ def _load(name: str) -> object:
         raise InvalidInput(f"{plain(name, 80)!r} names no object", hint="write it like package.module:task")
     try:
         value: object = importlib.import_module(module)
-    except Exception as error:
-        raise InvalidInput(f"{module} cannot be imported: {type(error).__name__}: {plain(str(error), 200)}") from error
+    # A module that ends the program as it is imported would end this one, as if all were well.
+    except (Exception, SystemExit) as error:
+        ends = isinstance(error, SystemExit)
+        raise InvalidInput(
+            f"{module} cannot be imported: {type(error).__name__}: {plain(str(error), 200)}",
+            hint="let it end only under `if __name__ == '__main__':`" if ends else _IMPORTS,
+        ) from error
     for attribute in attributes.split("."):
         if not hasattr(value, attribute):
             way = f" on the way to {attributes!r}" if attribute != attributes else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,13 +63,12 @@ def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **fl
     """
     checked_root(folder)
     asked = _resolved(read_flags(folder, flags))
+    _check_pickle(asked, dry_run=dry_run, explained=path is not None)
     if path is not None:
         show_verdict(path, explain(asked.tree, path), as_json=as_json)
         return
     _check_place(asked, dry_run=dry_run)
     if asked.pickle:
-        if dry_run:
-            raise click.UsageError("--pickle has no --dry-run: what is in a pickle is known when it is made")
         _finish(asked, None, lambda at: _pickled(asked, at), as_json=as_json)
         return
     listing = list_tree(asked.tree, asked.memory)
@@ -79,10 +80,23 @@ def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **fl
         _finish(asked, remembered, lambda at: _packed(asked, listing, at), as_json=as_json)
 
 
+def _check_pickle(asked: Asked, *, dry_run: bool, explained: bool) -> None:
+    """Flags that mean something of files only would say what is not true of a pickle."""
+    if not asked.pickle:
+        return
+    for flag, given in (("--dry-run", dry_run), ("--explain", explained)):
+        if given:
+            raise click.UsageError(f"--pickle has no {flag}: what is in a pickle is known when it is made")
+    if asked.tree.include or asked.tree.also:
+        raise click.UsageError("--pickle holds one object and no files; leave out --include and --root")
+
+
 def _check_place(asked: Asked, *, dry_run: bool) -> None:
     """Whether it is said where the bundle goes, before anything is read."""
     if not (dry_run or asked.endpoint or asked.store or asked.output):
-        raise click.UsageError("say where the bundle goes: --endpoint URL or --output FILE (or --dry-run)")
+        raise click.UsageError(
+            "say where the bundle goes: --endpoint URL or --output FILE, --store oci://… (or --dry-run)"
+        )
     if asked.output and not asked.output.parent.is_dir():
         said = f"{asked.output} cannot be written: there is no folder {asked.output.parent}"
         raise InvalidInput(said, hint="make the folder first")
@@ -121,7 +135,9 @@ def _pickled(asked: Asked, destination: Path) -> Parcel:
     from flyte_build.bundler.pickles import write_pickle
     from flyte_build.bundler.pickling import pickle_object
 
-    pickled, facts = pickle_object(asked.pickle, asked.tree.root)
+    # What the project prints while it is imported is no part of the answer.
+    with redirect_stdout(sys.stderr):
+        pickled, facts = pickle_object(asked.pickle, asked.tree.root)
     return write_pickle(pickled, facts, destination, asked.tree.limits)
 
 

@@ -39,6 +39,7 @@ class ServeSettings:
     `store` is where uploads are kept (see `store_at`), `database` and `broker` are URLs; empty: `state` and this
     process do it all. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `build_task`: whether builds are answered here, or by the task that somebody registered.
+    `keep_logs`: how long those of ended builds are kept, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
     its key (PEM).
@@ -59,6 +60,7 @@ class ServeSettings:
     platforms: str = ""
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
+    keep_logs: float = 0.0
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     log_format: Format = "text"
@@ -106,6 +108,7 @@ def serve(
             platforms=settings.platforms,
             lease=settings.lease,
             queue_timeout=settings.queue_timeout,
+            keep_logs=settings.keep_logs,
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
         )

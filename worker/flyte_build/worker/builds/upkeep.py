@@ -10,7 +10,7 @@ from flyte_build.worker.builds import ends
 from flyte_build.worker.builds.parts import split_queued
 from flyte_build.worker.builds.records import MAX_ATTEMPTS
 from flyte_build.worker.builds.values import BuildFailure, BuildState
-from flyte_build.worker.database.schema import BuildRow, WorkerRow
+from flyte_build.worker.database.schema import BuildLogRow, BuildRow, WorkerRow
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,23 +18,30 @@ if TYPE_CHECKING:
     from flyte_build.worker.builds.records import Builds
 
 _FORGET_SECONDS = 24 * 3600.0
+_FORGET_LOGS_SECONDS = 3600.0
+# Of 64 KiB each.
+_MOST_FORGOTTEN = 200
 
 
 class Upkeep:
     """Every worker and every endpoint does it; whoever comes second finds nothing to do.
 
-    `queue_seconds` is how long a build may wait for a worker; 0 is for ever.
+    `queue_seconds` is how long a build may wait for a worker, `keep_seconds` how long the log of one that ended is
+    kept; 0 is for ever.
     """
 
-    def __init__(self, builds: Builds, queue_seconds: float = 0.0) -> None:
+    def __init__(self, builds: Builds, queue_seconds: float = 0.0, keep_seconds: float = 0.0) -> None:
         self._builds = builds
         self._queue_seconds = queue_seconds
+        self._keep_seconds = keep_seconds
+        self._forgot_at = float("-inf")
 
     def once(self) -> None:
         """All of it."""
         self.expire()
         self.overdue()
         self.split()
+        self.forget()
 
     def expire(self, dead: str = "") -> None:
         """Puts builds back whose worker does not renew its claim; fails those that lost too many workers.
@@ -66,6 +73,19 @@ class Upkeep:
                 sentence = f"no worker for {row.platforms or 'this build'} was free for {limit:g} seconds"
                 woken += ends.fail(session, row, BuildFailure(sentence=sentence), now)
         self._builds.bell.ring(*woken)
+
+    def forget(self) -> None:
+        """Removes old logs, a few portions at a time, so that nobody waits; looks once an hour when none is left."""
+        now = self._builds.clock()
+        if not self._keep_seconds or now - self._forgot_at < _FORGET_LOGS_SECONDS:
+            return
+        old = select(BuildLogRow.id).join(BuildRow, BuildRow.id == BuildLogRow.build_id)
+        old = old.where(BuildRow.ended_at < now - self._keep_seconds).limit(_MOST_FORGOTTEN)
+        with self._builds.database.write() as session:
+            found = session.scalars(old).all()
+            session.execute(delete(BuildLogRow).where(BuildLogRow.id.in_(found)))
+        if len(found) < _MOST_FORGOTTEN:
+            self._forgot_at = now
 
     def split(self) -> None:
         """Splits builds for several platforms where there are workers for each."""

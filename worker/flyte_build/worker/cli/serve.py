@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import FlyteBuildError, InvalidInput
-from flyte_build.registry.names import Repository
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.service_flags import (
     FILE,
@@ -23,11 +20,14 @@ from flyte_build.worker.cli.service_flags import (
     builder_tls_option,
     cache_option,
     database_option,
+    keep_logs_option,
     lease_option,
     log_format_option,
+    place_of,
     queue_timeout_option,
     secrets_option,
     store_option,
+    warn_early,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 @queue_timeout_option
 @lease_option
 @cache_option
+@keep_logs_option
 @log_format_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
 @secrets_option
@@ -87,6 +88,7 @@ def serve(
     queue_timeout: float,
     lease: float,
     cache_keep: str | None,
+    keep_logs: float,
     log_format: Format,
     public_url: str | None,
     secrets: Path | None,
@@ -115,6 +117,7 @@ def serve(
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
     from flyte_build.worker.operating.cache import Cache, parse_size
+    from flyte_build.worker.retention import DAY
     from flyte_build.worker.secrets.projects import ProjectSecrets
     from flyte_build.worker.serve import ServeSettings
     from flyte_build.worker.serve import serve as run
@@ -149,6 +152,7 @@ def serve(
             platforms=",".join(map(str, wanted)),
             queue_timeout=queue_timeout,
             lease=lease,
+            keep_logs=keep_logs * DAY,
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
             build_task=build_task,
@@ -169,28 +173,3 @@ def default_state() -> Path:
     `$XDG_STATE_HOME/flyte-build` (XDG Base Directory Specification).
     """
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "flyte-build"
-
-
-def place_of(registry: str) -> Repository:
-    try:
-        return Repository.parse(f"{registry}/flyte-build")
-    except InvalidInput as error:
-        raise click.UsageError(f"--registry {registry!r}: {error.sentence} ({error.hint})") from error
-
-
-def warn_early(place: Repository, builder: str | None) -> None:
-    """Say on stderr what the first build may fail of; nothing is refused, for it may come up yet."""
-    from flyte_build.builder.buildx.docker import find_engine
-    from flyte_build.registry.client import RegistryClient
-
-    looks: tuple[Callable[[], object], ...] = (
-        lambda: find_engine(builder),
-        lambda: RegistryClient().push_check(place),
-    )
-    for look in looks:
-        try:
-            look()
-        except FlyteBuildError as error:
-            click.echo(f"flyte-build: warning: builds may fail: {error.sentence}", err=True)
-            if error.hint:
-                click.echo(f"  what to do: {error.hint}", err=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput
+from flyte_build.registry.names import Repository
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, readable=True)
@@ -32,6 +36,14 @@ queue_timeout_option = click.option(
     default=0,
     metavar="SECONDS",
     help="Fail builds that no worker took for so long; 0 lets them wait.",
+)
+keep_logs_option = click.option(
+    "--keep-logs",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="DAYS",
+    help="How long logs of ended builds are kept; 0 is for ever. Why a build failed stays.",
 )
 builder_option = click.option(
     "--builder",
@@ -86,3 +98,29 @@ def builder_name(builder: str | None, certificates: Path | None, state: Path) ->
         return builder
     os.environ.setdefault("BUILDX_CONFIG", str(state.absolute() / "buildx"))
     return remote_builder(builder, certificates)
+
+
+def place_of(registry: str) -> Repository:
+    """A repository below `--registry`; a usage error when it is none."""
+    try:
+        return Repository.parse(f"{registry}/flyte-build")
+    except InvalidInput as error:
+        raise click.UsageError(f"--registry {registry!r}: {error.sentence} ({error.hint})") from error
+
+
+def warn_early(place: Repository, builder: str | None) -> None:
+    """Say on stderr what the first build may fail of; nothing is refused, for it may come up yet."""
+    from flyte_build.builder.buildx.docker import find_engine
+    from flyte_build.registry.client import RegistryClient
+
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: find_engine(builder),
+        lambda: RegistryClient().push_check(place),
+    )
+    for look in looks:
+        try:
+            look()
+        except FlyteBuildError as error:
+            click.echo(f"flyte-build: warning: builds may fail: {error.sentence}", err=True)
+            if error.hint:
+                click.echo(f"  what to do: {error.hint}", err=True)

@@ -11,7 +11,7 @@ import click
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
-from flyte_build.worker.cli.serve import default_state, place_of, warn_early
+from flyte_build.worker.cli.serve import default_state
 from flyte_build.worker.cli.service_flags import (
     access_option,
     broker_option,
@@ -22,9 +22,11 @@ from flyte_build.worker.cli.service_flags import (
     database_option,
     lease_option,
     log_format_option,
+    place_of,
     queue_timeout_option,
     secrets_option,
     store_option,
+    warn_early,
 )
 
 if TYPE_CHECKING:

@@ -60,6 +60,7 @@ class Place:
     platforms: str = ""
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
+    keep_logs: float = 0.0
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     built_in: bool = True
@@ -85,7 +86,7 @@ class Service:
         build_logs = BuildLogs(self._database, bell, time.time)
         logs = place.state / "logs"
         service = _identity(place.state)
-        self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout)
+        self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout, place.keep_logs)
         self._executor = Executor(
             actions,
             self._store,

@@ -36,6 +36,8 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
     assert "note: Debian packages are not in flyte-build.lock: tree" in again.err
     assert json.loads(again.out)["images"][0]["pinned"] == image["pinned"]
     assert json.loads(again.out)["images"][0]["status"] == "exists"
+    anew = run("flyte-build", "image", file, "--registry", where, "--locked", "--force")
+    assert anew.out.strip() == image["pinned"], "what --update builds is what --locked builds"
 
     spec_file(tmp_path, parts, 'pip = ["six<1.17"]', 'pip = ["python-dateutil", "idna"]')
     stale = run("flyte-build", "image", file, "--registry", where, "--locked")

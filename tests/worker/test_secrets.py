@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -80,9 +81,24 @@ def test_every_secret_that_nobody_has_is_named() -> None:
     assert "--secret id=a,env=NAME" in caught.value.hint
 
 
-def test_files_of_values_are_this_users_alone_and_gone_afterwards() -> None:
+def test_values_are_in_no_folder_that_a_killed_build_would_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
+    with secret_files(frozenset({"a"}), SecretSources(environ={"A": "canary"})) as files:
+        assert files["a"].read_bytes() == b"canary"
+        assert str(os.getpid()) in files["a"].parts, "Docker's client, another process, opens it by this name"
+        assert stat.S_IMODE(files["a"].stat().st_mode) == 0o600
+        assert [file for file in tmp_path.rglob("*") if file.is_file() and b"canary" in file.read_bytes()] == []
+
+
+def test_where_there_are_no_files_in_memory_they_are_this_users_alone_and_gone_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
     with secret_files(frozenset({"a"}), SecretSources(environ={"A": "1"})) as files:
         place = files["a"]
+        assert place.read_bytes() == b"1"
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
         assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
     assert not place.parent.exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flyte_build.builder import dockerfile, process
@@ -14,7 +14,7 @@ from flyte_build.builder.buildx.docker import find_engine
 from flyte_build.builder.buildx.docker_config import private_config
 from flyte_build.builder.buildx.failure import failure
 from flyte_build.builder.buildx.held import held_folder
-from flyte_build.builder.buildx.prepare import prepare
+from flyte_build.builder.buildx.prepare import machine_secrets, prepare
 from flyte_build.builder.buildx.progress import Documents, Narrator
 from flyte_build.builder.buildx.survey import survey
 from flyte_build.builder.context import Context, lay_out
@@ -40,7 +40,8 @@ class BuildxEngine:
             engine = asked.result()
             engine.require(options.only or plan.platforms)
             call = prepare(work, engine, (plan, context, target), options)
-            _execute(call, plan, options)
+            with machine_secrets(options.machine, work) as secrets:
+                _execute(replace(call, secrets={**call.secrets, **secrets}), plan, options)
             digest = _digest(Path(call.metadata), options)
         pushed = options.output in {"push", "part"} and digest is not None
         return BuiltImage(

@@ -1,4 +1,4 @@
-"""Everything that a build reads, laid into one folder: trees, recipe, Dockerfile, the machine's secrets."""
+"""Everything that a build reads, laid into one folder: trees, recipe, Dockerfile; and the machine's secrets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 from flyte_build.builder import dockerfile, uv
 from flyte_build.builder.buildx.argv import Invocation
 from flyte_build.builder.buildx.docker import DockerEngine
+from flyte_build.builder.buildx.memory import memory_file
 from flyte_build.builder.context import Context
 from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
 from flyte_build.builder.machine import Machine
@@ -33,7 +36,6 @@ def prepare(
         _lay_recipe(plan, tree / "recipe", options)
     file = work / "Dockerfile"
     file.write_text(dockerfile.render(plan, context.base, cache=options.cache), encoding="utf-8")
-    secrets = {name: str(path) for name, path in options.secrets.items()}
     return Invocation(
         docker=engine.command,
         context=str(tree / dockerfile.context_folder(plan)),
@@ -46,7 +48,7 @@ def prepare(
         output=options.output,
         builder=options.builder,
         stores_images=engine.stores_images,
-        secrets=secrets | _machine_secrets(options.machine, work),
+        secrets={name: str(path) for name, path in options.secrets.items()},
         compression=options.compression,
         annotations=_marks(plan, context) if engine.annotates else {},
         # A Dockerfile's own steps have no mount of ours (see `_lay_recipe`).
@@ -109,15 +111,17 @@ def _link_or_copy(source: Path, destination: Path) -> None:
         shutil.copy2(source, destination)
 
 
-def _machine_secrets(machine: Machine, work: Path) -> dict[str, str]:
+@contextmanager
+def machine_secrets(machine: Machine, work: Path) -> Iterator[dict[str, str]]:
+    """The machine's files by the names of their secrets; what is written for it is there while the block runs."""
     secrets: dict[str, str] = {}
     if machine.ca is not None:
         secrets[dockerfile.machine_secret("ca")] = str(machine.ca)
     if machine.netrc is not None:
         secrets[dockerfile.machine_secret("netrc")] = str(machine.netrc)
-    if script := machine.index_script():
-        file = work / "index.sh"
-        file.touch(mode=0o600)
-        file.write_text(script, encoding="utf-8")
-        secrets[dockerfile.machine_secret("index")] = str(file)
-    return secrets
+    if not (script := machine.index_script()):
+        yield secrets
+        return
+    # An index may have a password in its URL.
+    with memory_file(script.encode(), work / "index.sh") as file:
+        yield secrets | {dockerfile.machine_secret("index"): str(file)}

@@ -140,7 +140,8 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
             secrets=secrets,
             compression=asked.compression,
             no_cache=asked.is_set("no_cache"),
-            reproducible=asked.is_set("reproducible") or asked.is_set("locked"),
+            # What --update writes is what --locked obeys: both must make the same image.
+            reproducible=any(map(asked.is_set, ("reproducible", "locked", "update"))),
             cache_from=asked.caches("cache_from", planned.target),
             cache_to=asked.caches("cache_to", planned.target),
             timeout=asked.number("timeout"),

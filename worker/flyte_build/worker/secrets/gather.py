@@ -1,14 +1,15 @@
-"""Names of secrets -> files that live as long as the build, readable by this user alone."""
+"""Names of secrets -> files that live as long as the build, in memory if possible, readable by this user alone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flyte_build.builder.buildx.held import held_folder
+from flyte_build.builder.buildx.memory import memory_file
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput
@@ -49,28 +50,28 @@ def secret_files(names: frozenset[str], sources: SecretSources) -> Iterator[Mapp
 
     Raises InvalidInput with every name that nothing has, before anything is built.
     """
-    with held_folder(cache_folder() / "secrets") as folder:
-        yield dict(_written(names, sources, folder))
+    with held_folder(cache_folder() / "secrets") as folder, ExitStack() as held:
+        yield {
+            name: one if isinstance(one, Path) else held.enter_context(memory_file(one, folder / name))
+            for name, one in _gathered(names, sources)
+        }
 
 
-def _written(names: frozenset[str], sources: SecretSources, folder: Path) -> Iterator[tuple[str, Path]]:
+def _gathered(names: frozenset[str], sources: SecretSources) -> tuple[tuple[str, bytes | Path], ...]:
+    found: list[tuple[str, bytes | Path]] = []
     absent = []
     for name in sorted({*names, *sources.files, *sources.variables}):
         if name in sources.files:
             _read(name, sources.files[name], limit=1)
-            yield name, sources.files[name].absolute()
+            found.append((name, sources.files[name].absolute()))
             continue
         try:
-            value = sources.value(name)
+            found.append((name, sources.value(name)))
         except MissingSecret:
             absent.append(name)
-            continue
-        file = folder / name
-        file.touch(mode=0o600)
-        file.write_bytes(value)
-        yield name, file
     if absent:
         raise missing(tuple(absent))
+    return tuple(found)
 
 
 class MissingSecret(InvalidInput):

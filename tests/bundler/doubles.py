@@ -22,6 +22,9 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import CreateUploadLocationReques
 SIGNATURE = "c2VjcmV0LXNpZ25hdHVyZQ"
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 EXPIRED_TOKEN = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+MISMATCH = (
+    f"<Error><Code>SignatureDoesNotMatch</Code><SignatureProvided>{SIGNATURE}</SignatureProvided></Error>".encode()
+)
 DENIED = f"<Error><Code>AccessDenied</Code><Message>No: http://x/y?X-Signature={SIGNATURE}</Message></Error>".encode()
 
 
@@ -69,7 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(307, b"", location="http://127.0.0.1:1/elsewhere")
         else:
             self._say(
-                *{"expired": (403, EXPIRED), "expired token": (400, EXPIRED_TOKEN), "denied": (403, DENIED)}.get(word)
+                *{
+                    "expired": (403, EXPIRED),
+                    "expired token": (400, EXPIRED_TOKEN),
+                    "denied": (403, DENIED),
+                    "mismatch": (403, MISMATCH),
+                    "echo": (403, f"signature {SIGNATURE} is bad".encode()),
+                }.get(word)
                 or (int(word), b"")
             )
 

@@ -18,6 +18,7 @@ from flyte_build.bundler.pickling import load_pickle
 from flyte_build.bundler.receive import extract
 from flyte_build.bundler.wire import Patience
 from flyte_build.registry.names import Digest
+from flyte_build.worker.cli.bundle_show import Moved
 from flyte_build.worker.cli.main import run
 
 from . import doubles, trees
@@ -154,6 +155,12 @@ def test_explain_says_why(cli: Cli, root: Path, arguments: list[str], says: str)
         pytest.param(["--output", "pipe"], 1, "it is no plain file", id="a pipe (or a device) for the archive"),
         pytest.param(["--include", "!x", "--dry-run"], 1, "includes nothing", id="an include that excludes"),
         pytest.param(["--endpoint", "ftp://x"], 1, "is not an endpoint", id="an endpoint that is none"),
+        pytest.param(
+            ["--endpoint", "http://me:pw-of-mine@x"],
+            1,
+            "with a user or a password in it is not",
+            id="an endpoint with a password",
+        ),
         pytest.param(["--output", "main.py/x"], 1, "cannot be written", id="a file that cannot be"),
     ],
 )
@@ -163,6 +170,7 @@ def test_what_cannot_be_is_one_sentence(cli: Cli, root: Path, arguments: list[st
     assert (said.code, said.out) == (code, "")
     assert says in said.err
     assert "Traceback" not in said.err
+    assert "pw-of-mine" not in said.err
 
 
 def test_an_include_that_matches_nothing_is_said(cli: Cli, root: Path) -> None:
@@ -246,8 +254,19 @@ def test_a_larger_archive_is_allowed_when_asked(cli: Cli, root: Path, tmp_path: 
     refused = cli("--max-size", "2", "--output", tmp_path / "b.tar.gz")
     assert (refused.code, refused.out) == (1, "")
     assert "larger than 2 MiB; the largest are noise.bin (3.0 MiB)" in refused.err
+    assert "allow more with --max-size" in refused.err
     assert not (tmp_path / "b.tar.gz").exists()
     assert cli("--max-size", "4", "--output", tmp_path / "b.tar.gz").code == 0
+
+
+def test_progress_is_drawn_with_its_whole_and_not_too_often(capsys: pytest.CaptureFixture[str]) -> None:
+    moved = Moved("uploading", drawn=True)
+    moved.total = 2 << 20
+    for _ in range(1000):
+        moved(1024)
+    lines = capsys.readouterr().err.split("\r")[1:]
+    assert lines[0] == "uploading 1.0 KiB of 2.0 MiB"
+    assert len(lines) < 100, "a piece is not worth a line"
 
 
 @pytest.mark.parametrize(

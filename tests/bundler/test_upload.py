@@ -10,12 +10,13 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
+from flyte_build.bundler.answers import location_of
 from flyte_build.bundler.archive import Archive, archive
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.signed import SignedUploads
 from flyte_build.bundler.tree import SourceTree, list_tree
 from flyte_build.bundler.upload import BundleReference, Parcel, upload
-from flyte_build.bundler.wire import Patience, Wire
+from flyte_build.bundler.wire import Answer, Patience, Wire
 from flyte_build.registry.errors import (
     FlyteBuildError,
     InvalidInput,
@@ -126,6 +127,8 @@ def test_an_upload_is_tried_again_after(
         pytest.param("expired", "its signed URL has expired", 1, id="an expired URL"),
         pytest.param("expired token", "its signed URL has expired", 1, id="an expired URL, said with 400"),
         pytest.param("denied", "(403): No: http://x/y?X-Signature=…", 1, id="a refusal with a URL in it"),
+        pytest.param("mismatch", "(403): SignatureDoesNotMatch", 1, id="a refusal that repeats the signature"),
+        pytest.param("echo", "(403): signature … is bad", 1, id="a refusal in words that repeat the signature"),
         pytest.param("404", "(404)", 1, id="a missing bucket"),
         pytest.param("moved", "(307)", 1, id="a redirect, which is never followed"),
         pytest.param("503", "(503)", 4, id="a store that stays overloaded"),
@@ -181,6 +184,50 @@ def test_what_the_endpoint_says_is_told(
         send(bundle, uploads)
     assert type(caught.value) is kind
     assert caught.value.transient == transient
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        pytest.param("503", "{store} answered 503", id="overloaded"),
+        pytest.param("reset", "the connection to {store}", id="hanging up"),
+    ],
+)
+def test_what_is_tried_again_is_told(
+    uploads: SignedUploads, store: doubles.Store, bundle: Archive, word: str, says: str
+) -> None:
+    heard: list[str] = []
+    store.behaviour = [word]
+    wire = Wire(replace(QUICK, pause=0.001), told=heard.append)
+    with pytest.raises(UploadError):
+        send(bundle, replace(uploads, wire=wire))
+    assert len(heard) == 3
+    assert says.format(store=store.url) in heard[0]
+    assert heard[0].endswith("; trying again in 0.001 s, 2 more after that")
+    assert heard[2].endswith("; trying again in 0.004 s, the last time")
+    assert doubles.SIGNATURE not in "".join(heard)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        pytest.param(Code.UNAUTHENTICATED, "FLYTE_BUILD_TOKEN", id="no token, or an unknown one"),
+        pytest.param(Code.PERMISSION_DENIED, "--project", id="not this project"),
+    ],
+)
+def test_who_is_refused_reads_what_to_set(
+    uploads: SignedUploads, service: doubles.Service, bundle: Archive, code: Code, hint: str
+) -> None:
+    service.failure = ConnectError(code, "no")
+    with pytest.raises(ServiceDenied) as caught:
+        send(bundle, uploads)
+    assert hint in caught.value.hint
+
+
+def test_an_endpoint_that_is_out_of_order_is_not_taken_for_another_server() -> None:
+    answer = Answer(status=502, headers={}, body=b"<html>Bad Gateway</html>")
+    with pytest.raises(ServiceUnavailable, match="answered 502: it is out of order"):
+        location_of(Endpoint(url="http://flyte"), answer)
 
 
 def test_an_endpoint_that_is_none_is_named(bundle: Archive, store: doubles.Store) -> None:

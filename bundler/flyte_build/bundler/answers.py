@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.upload import Location
@@ -17,12 +18,19 @@ PARTS_HEADER = "x-flyte-build-parts"
 _EXPIRED = re.compile(rb"expired|not valid in the specified time frame", re.IGNORECASE)
 # Signatures, keys and tokens: no word of a reason is that long.
 _TOKEN = re.compile(r"[A-Za-z0-9%+/=_.-]{32,}")
+# A shorter value of a signed URL gives nothing away, and may be a word.
+_LONG = 8
 _FAILURES = {
     "unauthenticated": ServiceDenied,
     "permission_denied": ServiceDenied,
     "unavailable": ServiceUnavailable,
     "deadline_exceeded": ServiceUnavailable,
     "resource_exhausted": ServiceUnavailable,
+}
+
+_HINTS = {
+    "unauthenticated": "set FLYTE_BUILD_TOKEN to a token that this endpoint knows",
+    "permission_denied": "check --project and --domain, and whose token FLYTE_BUILD_TOKEN is",
 }
 
 
@@ -58,13 +66,18 @@ def code_of(answer: Answer) -> str:
 
 def _failure(endpoint: Endpoint, answer: Answer) -> ServiceError:
     code, said = code_of(answer), plain(str(_document(answer).get("message", "")))
+    if not code and answer.status in (500, 502, 503, 504):
+        return ServiceUnavailable(
+            f"{endpoint} answered {answer.status}: it is out of order, or what stands before it is",
+            hint="try again later; if it stays, tell whoever runs it",
+        )
     if not code:
         return ServiceError(
             f"{endpoint} answered {answer.status}, which is not what a Flyte 2 endpoint says",
             hint="check the URL and its path",
         )
     kind = _FAILURES.get(code, ServiceError)
-    return kind(f"{endpoint} gave no place to upload to: {said or code.replace('_', ' ')}")
+    return kind(f"{endpoint} gave no place to upload to: {said or code.replace('_', ' ')}", hint=_HINTS.get(code, ""))
 
 
 def refused(request: Request, answer: Answer) -> UploadError:
@@ -73,11 +86,15 @@ def refused(request: Request, answer: Answer) -> UploadError:
         return UploadError(
             f"{what}: its signed URL has expired", hint="run the command again; check this machine's clock"
         )
-    return UploadError(f"{what} ({answer.status}): {_said(answer) or 'the store gave no reason'}")
+    return UploadError(f"{what} ({answer.status}): {_said(request, answer) or 'the store gave no reason'}")
 
 
-def _said(answer: Answer) -> str:
+def _said(request: Request, answer: Answer) -> str:
     """The words in a store's XML or plain answer, without what may repeat the signed request."""
     text = answer.body[:4096].decode(errors="replace")
-    words = re.search(r"<Message>([^<]*)</Message>", text)
-    return _TOKEN.sub("…", plain(words[1] if words else re.sub(r"<[^>]*>", " ", text)))
+    # Beside its message, S3 repeats the signature and what was signed.
+    words = re.search(r"<Message>([^<]+)</Message>", text) or re.search(r"<Code>([^<]+)</Code>", text)
+    shown = words[1] if words else re.sub(r"<[^>]*>", " ", text)
+    for _, value in parse_qsl(urlsplit(request.url).query):
+        shown = shown.replace(value, "…") if len(value) >= _LONG else shown
+    return _TOKEN.sub("…", plain(shown))

@@ -30,7 +30,11 @@ class Endpoint:
             parts = urlsplit(url)
             fine = parts.scheme in ("http", "https") and parts.port != 0 and _HOST.fullmatch(parts.netloc)
         except ValueError:
-            fine = None
+            parts, fine = urlsplit(""), None
+        if parts.scheme in ("http", "https") and "@" in parts.netloc:
+            raise InvalidInput(
+                "a URL with a user or a password in it is not an endpoint", hint="set FLYTE_BUILD_TOKEN instead"
+            )
         if not fine or parts.query or parts.fragment:
             raise InvalidInput(
                 f"{plain(text, 80)!r} is not an endpoint",

@@ -36,4 +36,4 @@ def writing(destination: Path) -> Iterator[BinaryIO]:
         raise ArchiveError(said, hint=_ELSEWHERE) from error
 
 
-_ELSEWHERE = "choose another place"
+_ELSEWHERE = "choose another place: --output, or TMPDIR for what is only uploaded"

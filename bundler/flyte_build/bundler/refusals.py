@@ -32,7 +32,10 @@ def refuse_secrets(found: Sequence[str]) -> InvalidTree:
 def too_large(sentence: str, largest: Iterable[tuple[str, int]]) -> InvalidTree:
     """The error for a tree or archive over its limit, with its `largest` files (path, bytes)."""
     named = ", ".join(f"{path} ({size_of(size)})" for path, size in largest)
-    return InvalidTree(f"{sentence}; the largest are {named}", hint="leave them out by lines in .flyteignore")
+    return InvalidTree(
+        f"{sentence}; the largest are {named}",
+        hint="leave them out by lines in .flyteignore, or allow more with --max-size",
+    )
 
 
 def changed(path: str) -> InvalidTree:

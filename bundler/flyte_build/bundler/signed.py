@@ -26,6 +26,11 @@ _METHOD = "/flyteidl2.dataproxy.DataProxyService/CreateUploadLocation"
 # The longest that Flyte signs for.
 _EXPIRES = "3600s"
 
+_UNREACHED = (
+    "the endpoint sent us there: check that this machine reaches it; `flyte-build serve` names another address of "
+    "itself by --public-url"
+)
+
 
 class Sender(Protocol):
     """What carries a request, `wire.Wire` outside of tests."""
@@ -138,6 +143,9 @@ def put_signed(
     """One PUT to a signed URL. Raises UploadError; never shows the URL."""
     stated = {"Content-Length": str(size), "Content-MD5": base64.b64encode(md5).decode()}
     request = Request(method="PUT", url=url, headers={**headers, **stated}, body=body)
-    answer = wire.send(request)
+    try:
+        answer = wire.send(request)
+    except UploadError as error:
+        raise UploadError(error.sentence, hint=_UNREACHED) from error
     if answer.status not in (200, 201, 204):
         raise refused(request, answer)

@@ -80,9 +80,16 @@ class Answer:
 class Wire:
     """Sends requests with the machine's proxies and certificate authorities. Opens nothing until used."""
 
-    def __init__(self, patience: Patience | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`told` hears a sentence each time that something is tried again."""
         self._patience = patience or Patience()
         self._sleep = sleep
+        self._told = told
 
     def send(self, request: Request) -> Answer:
         """The last answer. Raises UploadError when there was none, or TLS failed."""
@@ -92,12 +99,16 @@ class Wire:
                 answer = self._once(request)
                 if not left or not _asks_again(answer):
                     return answer
+                why = f"{request.origin} answered {answer.status}"
             except (HTTPError, OSError) as error:
                 said = translated(error, request.origin)
                 if not left or not isinstance(said, RegistryUnavailable):
                     raise UploadError(said.sentence) from error
-                answer = None
-            self._sleep(max(pause, _retry_after(answer)))
+                answer, why = None, said.sentence
+            wait = max(pause, _retry_after(answer))
+            again = f"trying again in {wait:g} s" + (f", {left - 1} more after that" if left > 1 else ", the last time")
+            self._told(f"{why}; {again}")
+            self._sleep(wait)
             pause *= 2
         raise AssertionError("the loop returns or raises")
 

@@ -19,11 +19,11 @@ from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker.cli.bundle_flags import DOMAIN, PROJECT, Asked, read_flags
 from flyte_build.worker.cli.bundle_show import (
+    noted,
     parcel_document,
     parcel_line,
     show_listing,
     show_verdict,
-    shown,
     transfer,
 )
 from flyte_build.worker.cli.login import login_options
@@ -72,7 +72,7 @@ def bundle(*, folder: Path, path: str | None, dry_run: bool, as_json: bool, **fl
         _finish(asked, None, lambda at: _pickled(asked, at), as_json=as_json)
         return
     listing = list_tree(asked.tree, asked.memory)
-    _say(listing.notes)
+    noted(*listing.notes)
     if dry_run:
         show_listing(listing, as_json=as_json)
     else:
@@ -102,11 +102,6 @@ def _check_place(asked: Asked, *, dry_run: bool) -> None:
         raise InvalidInput(said, hint="make the folder first")
 
 
-def _say(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        click.echo(f"note: {shown(note)}", err=True)
-
-
 def _resolved(asked: Asked) -> Asked:
     """With an entry point, the tree that it needs."""
     if asked.entrypoint is None:
@@ -114,9 +109,9 @@ def _resolved(asked: Asked) -> Asked:
     from flyte_build.bundler.modules import find_needs
 
     needs = find_needs(asked.tree.root, asked.entrypoint)
-    _say(needs.notes)
+    noted(*needs.notes)
     if needs.paths:
-        _say((f"in the container these folders belong on PYTHONPATH: {', '.join(needs.paths)}",))
+        noted(f"in the container these folders belong on PYTHONPATH: {', '.join(needs.paths)}")
     if asked.tree.also:
         raise click.UsageError("--entrypoint finds the roots by itself; leave out --root")
     return replace(asked, tree=replace(asked.tree, also=needs.also, only=needs.only))
@@ -152,8 +147,14 @@ def _finish(asked: Asked, remembered: Parcel | None, make: Callable[[Path], Parc
         path = asked.output or Path(place) / "bundle"
         # A file that was asked for is made, whatever the store has.
         before = None if asked.output else remembered
-        with transfer(remembered.archive_size if remembered else 0) as sent:
-            reference = upload(lambda: (make(path), path), _uploader(asked, sent), before)
+        with transfer() as moved:
+
+            def made() -> tuple[Parcel, Path]:
+                parcel = make(path)
+                moved.total = parcel.archive_size
+                return parcel, path
+
+            reference = upload(made, _uploader(asked, moved), before)
     done = "uploaded" if reference.uploaded else "already uploaded"
     _answer(reference.parcel, reference.uri, done, reference.uri, as_json=as_json)
 
@@ -180,7 +181,7 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
         endpoint=Endpoint.parse(asked.endpoint, insecure=asked.insecure),
         project=asked.project,
         domain=asked.domain,
-        wire=Wire(),
+        wire=Wire(told=noted),
         sent=sent,
         token=os.environ.get("FLYTE_BUILD_TOKEN", ""),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -14,12 +15,13 @@ import click
 from flyte_build.bundler.refusals import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flyte_build.bundler.ignore import Verdict
     from flyte_build.bundler.manifest import Manifest
     from flyte_build.bundler.tree import Listing
     from flyte_build.bundler.upload import Parcel
+
+_CLEAR = "\r\x1b[K"
+_OFTEN = 0.1
 
 
 def parcel_document(parcel: Parcel, uri: str) -> str:
@@ -92,25 +94,39 @@ def _tree_lines(manifest: Manifest) -> Iterable[str]:
         yield f"{size_of(size):>10}  {'  ' * (len(names) - 1)}{shown(names[-1] + mark)}"
 
 
+class Moved:
+    """Told of bytes that moved, of `total` (0: nobody knows), it draws them: ten times a second on a terminal."""
+
+    def __init__(self, verb: str, *, drawn: bool) -> None:
+        self.total = 0
+        self._verb, self._drawn = verb, drawn
+        self._lock, self._went, self._next = Lock(), 0, 0.0
+
+    def __call__(self, count: int) -> None:
+        with self._lock:
+            self._went += count
+            if self._drawn and (now := time.monotonic()) >= self._next:
+                self._next = now + _OFTEN
+                of = f" of {size_of(self.total)}" if self.total else ""
+                click.echo(f"{_CLEAR}{self._verb} {size_of(self._went)}{of}", nl=False, err=True)
+
+
 @contextmanager
-def transfer(total: int, verb: str = "uploading") -> Iterator[Callable[[int], None]]:
-    """Takes bytes that moved, of so many (0: nobody knows); draws them on a terminal, and nowhere else."""
-    of = f" of {size_of(total)}" if total else ""
-    lock, went = Lock(), 0
-
-    def heard(count: int) -> None:
-        nonlocal went
-        with lock:
-            went += count
-            if drawn:
-                click.echo(f"\r\x1b[K{verb} {size_of(went)}{of}", nl=False, err=True)
-
+def transfer(verb: str = "uploading") -> Iterator[Moved]:
+    """Draws bytes that move on a terminal, and nowhere else."""
     drawn = sys.stderr.isatty()
     try:
-        yield heard
+        yield Moved(verb, drawn=drawn)
     finally:
         if drawn:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            click.echo(_CLEAR, nl=False, err=True)
+
+
+def noted(*notes: str) -> None:
+    """Say what a person should know, on stderr, in the place of a line that is being drawn."""
+    clear = _CLEAR if sys.stderr.isatty() else ""
+    for note in notes:
+        click.echo(f"{clear}note: {shown(note)}", err=True)
 
 
 def shown(text: str) -> str:

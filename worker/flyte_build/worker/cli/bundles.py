@@ -47,7 +47,7 @@ def fetch(uri: str, folder: Path, login: Login) -> None:
     from flyte_build.registry.client import RegistryClient
 
     client = RegistryClient(login.source(name_of(uri).repository.registry))
-    with transfer(0, "fetching") as came:
+    with transfer("fetching") as came:
         manifest = receive_from_registry(client, uri, folder, came)
     click.echo(f"bundle {manifest.digest}: {len(manifest.entries)} entries", err=True)
     click.echo(str(folder))

@@ -186,7 +186,17 @@ def test_what_a_database_needs_stays(tmp_path: Path, where: str) -> None:
     assert [entry["why"] for entry in json.loads(kept.out)["kept"]] == ["still needed"], kept.err
     broken = run("flyte-build", "images", "prune", name, "--yes", "--database", f"sqlite:///{tmp_path}/no/where.db")
     assert broken.code == 1
+    mistyped = run("flyte-build", "images", "prune", name, "--dry-run", "--database", f"sqlite:///{tmp_path}/stat.db")
+    assert f"there is no database {tmp_path}/stat.db" in mistyped.err
+    assert not (tmp_path / "stat.db").exists()
     assert run("crane", "digest", str(reference)).code == 0
+
+
+@pytest.mark.parametrize("command", ["list", "prune"])
+def test_a_repository_that_is_not_there_is_not_an_empty_one(where: str, command: str) -> None:
+    done = run("flyte-build", "images", command, f"{where}/trian")
+    assert done.code == 1
+    assert f"there is no repository {where}/trian" in done.err
 
 
 def test_references_are_found_wherever_they_stand_in_a_message() -> None:

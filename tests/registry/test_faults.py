@@ -186,3 +186,10 @@ def test_a_registry_that_is_down_is_one_sentence() -> None:
 def test_a_host_that_does_not_exist_is_one_sentence() -> None:
     with pytest.raises(RegistryUnavailable, match=r"cannot reach https://nowhere\.invalid: "):
         anonymous().find(ImageName.parse("nowhere.invalid/acme/x:v1"))
+
+
+def test_a_host_that_knows_no_registry_api_is_not_told_to_check_the_name(faulty: FaultyRegistry) -> None:
+    faulty.says("/v2/", Says(404))
+    with pytest.raises(RegistryProtocol, match=r"as an OCI registry: .* answered 404") as caught:
+        anonymous().find(name_in(faulty))
+    assert caught.value.hint == "check the host: whatever answers there is not a registry"

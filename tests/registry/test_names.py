@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +142,12 @@ def test_a_target_is_a_repository_with_its_tags() -> None:
 def test_a_reference_needs_a_digest() -> None:
     with pytest.raises(InvalidName, match="has no digest"):
         ImageReference.parse("ghcr.io/acme/train:v1")
+
+
+@pytest.mark.parametrize("parse", [Registry.parse, Repository.parse])
+def test_a_password_before_the_host_is_refused_and_not_repeated(parse: Callable[[str], object]) -> None:
+    host = "alice:s3cret@ghcr.io"
+    with pytest.raises(InvalidName, match="with a user's name in it") as caught:
+        parse(host if parse == Registry.parse else f"{host}/acme/x")
+    assert "s3cret" not in f"{caught.value}{caught.value.hint}"
+    assert "--password-stdin" in caught.value.hint

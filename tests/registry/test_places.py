@@ -102,7 +102,6 @@ def test_a_named_auth_file_is_the_only_one_of_podmans(home: Home, tmp_path: Path
     [
         pytest.param(["ghcr.io/acme"], "ghcr.io/acme", id="the only one for a part"),
         pytest.param(["ghcr.io/acme", "ghcr.io"], "ghcr.io", id="the whole before a part"),
-        pytest.param(["ghcr.io/acme", "ghcr.io/other"], "", id="two parts: it is not known which is meant"),
         pytest.param(["ghcr.io/acme", "https://ghcr.io/v2/"], "https", id="an API's path is the whole"),
     ],
 )
@@ -111,6 +110,18 @@ def test_podmans_entries_for_a_part_of_a_registry(home: Home, auths: list[str], 
     home.podman.unlink()
     found = ContainersAuth(home.environ).for_registry(GHCR)
     assert (found.username if found else "") == who
+
+
+def test_podmans_entries_for_several_parts_are_said_and_none_is_guessed(home: Home) -> None:
+    write(home.podman, auths={key: auth(key) for key in ("ghcr.io/acme", "ghcr.io/other", "quay.io/x")})
+    home.runtime.unlink()
+    with pytest.raises(InvalidInput, match=r"for parts of ghcr\.io only \(ghcr\.io/acme, ghcr\.io/other\)") as caught:
+        ContainersAuth(home.environ).for_registry(GHCR)
+    assert "--username" in caught.value.hint
+    write(home.podman, auths={key: auth("the same") for key in ("ghcr.io/acme", "ghcr.io/other")})
+    found = ContainersAuth(home.environ).for_registry(GHCR)
+    assert found is not None
+    assert found.username == "the same"
 
 
 class Broken:
@@ -152,8 +163,12 @@ def test_what_is_public_is_read_in_spite_of_a_broken_helper(faulty: FaultyRegist
 def test_a_refusal_says_that_the_helper_is_broken(faulty: FaultyRegistry) -> None:
     faulty.says("/v2/", Says(401, b"", BASIC))
     faulty.says("/v2/acme/x/manifests/v1", Says(401, b"", BASIC))
-    with pytest.raises(RegistryDenied, match=r"401 .* to anonymous, because the helper docker-credential-x is not on"):
+    with pytest.raises(
+        RegistryDenied, match=r"401 .* to anonymous, because the helper docker-credential-x is not on"
+    ) as said:
         RegistryClient(Chain((Broken(),)), QUICK, {}).find(name_in(faulty))
+    # Another login would not mend what is broken.
+    assert "docker login" not in said.value.hint
 
 
 def test_nobody_pushes_as_nobody_because_of_a_broken_helper(faulty: FaultyRegistry) -> None:

@@ -130,3 +130,11 @@ def test_every_command_about_a_registry_takes_them(tmp_path: Path, monkeypatch: 
         assert "401" in refused
         assert f"{USER} (from --username)" in refused
         assert "guess" not in refused
+
+
+def test_a_password_in_the_registrys_name_is_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "image.toml"
+    file.write_text('name = "x"\n')
+    done = CliRunner().invoke(image, [str(file), "--registry", "alice:s3cret@ghcr.io/acme"])
+    assert (done.exit_code, "s3cret" in done.output) == (2, False)
+    assert "--password-stdin" in done.output

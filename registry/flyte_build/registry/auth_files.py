@@ -11,6 +11,7 @@ from pathlib import Path
 from flyte_build.registry.errors import InvalidInput, InvalidName
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import DOCKER_HUB, Registry
+from flyte_build.registry.redact import plain
 
 HUB_KEY = "https://index.docker.io/v1/"
 _LIMIT = 4 * 1024 * 1024
@@ -35,7 +36,7 @@ def look_up(path: Path, registry: Registry, environ: Mapping[str, str]) -> Crede
 
         if found := ask_helper(helper, config_key(registry), source=source, environ=environ):
             return found
-    return _decode(_entry(document.get("auths"), registry), registry, source)
+    return _decode(_auth(document, registry, source), registry, source)
 
 
 def look_up_auths(content: bytes, registry: Registry, source: str) -> Credentials | None:
@@ -43,7 +44,7 @@ def look_up_auths(content: bytes, registry: Registry, source: str) -> Credential
 
     Raises InvalidInput, which calls the document `source`, for one that cannot be read.
     """
-    return _decode(_entry(_parse(content, source).get("auths"), registry), registry, source)
+    return _decode(_auth(_parse(content, source), registry, source), registry, source)
 
 
 def shown(path: Path, environ: Mapping[str, str]) -> str:
@@ -75,20 +76,36 @@ def _parse(content: bytes, source: str) -> dict[str, object]:
     return document
 
 
-def _entry(table: object, registry: Registry) -> object:
-    """The value whose key means this registry: written exactly, else with a scheme or an API's path around it.
+def _auth(document: dict[str, object], registry: Registry, source: str) -> object:
+    """The registry's entry of `auths`.
 
-    podman also has keys for a part of a registry (`quay.io/acme`): one counts when it is the only one for its host.
+    podman also has entries for a part of a registry (`quay.io/acme`): one counts when it is the only one for its host.
+    Several that differ raise InvalidInput: an engine is given one identity for each registry.
     """
+    table = document.get("auths")
+    whole = _entry(table, registry)
+    if whole is not None or not isinstance(table, dict):
+        return whole
+    parts = {str(key): value for key, value in table.items() if _means(str(key), registry)}
+    first = next(iter(parts.values()), None)
+    if any(value != first for value in parts.values()):
+        raise InvalidInput(
+            f"{source} has credentials for parts of {registry} only ({plain(', '.join(parts))}), and it is not known "
+            "which is meant",
+            hint=f"say it: `podman login {registry}`, or --username NAME --password-stdin",
+        )
+    return first
+
+
+def _entry(table: object, registry: Registry) -> object:
+    """The value whose key means this registry: written exactly, else with a scheme or an API's path around it."""
     if not isinstance(table, dict):
         return None
     exact = table.get(config_key(registry))
     if exact is not None:
         return exact
     meant = {str(key): value for key, value in table.items() if _means(str(key), registry)}
-    whole = [value for key, value in meant.items() if _path(key) in ("", "v1", "v2")]
-    parts = list(meant.values()) if len(meant) == 1 else []
-    return next(iter([*whole, *parts]), None)
+    return next((value for key, value in meant.items() if _path(key) in ("", "v1", "v2")), None)
 
 
 def _path(key: str) -> str:

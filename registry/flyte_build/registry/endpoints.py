@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from flyte_build.registry.challenge import Challenge, parse_challenges
-from flyte_build.registry.errors import RegistryProtocol
+from flyte_build.registry.errors import RegistryMissing, RegistryProtocol
 from flyte_build.registry.failures import ANONYMOUS, is_page, refusal
 from flyte_build.registry.names import DOCKER_HUB, Registry
 from flyte_build.registry.options import RegistryOptions
@@ -60,7 +60,11 @@ class Endpoints:
                 hint="check the host; a login page or a proxy may be in the way",
             )
         if response.status != 200 and not challenges:
-            raise refusal(f"cannot use {registry} as an OCI registry", host, response, ANONYMOUS)
+            no = refusal(f"cannot use {registry} as an OCI registry", host, response, ANONYMOUS)
+            if isinstance(no, RegistryMissing):
+                # Nobody has been asked about a name yet.
+                raise RegistryProtocol(no.sentence, hint="check the host: whatever answers there is not a registry")
+            raise no
         return Endpoint(registry=registry, base=base, challenges=challenges)
 
     def _ping(self, base: str) -> Response:

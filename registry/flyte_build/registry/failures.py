@@ -23,6 +23,7 @@ _REFUSED = frozenset({"DENIED", "UNAUTHORIZED"})
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
 _STRANGER_HINT = "log in with `docker login {host}` as a user who may do this, or check the name"
+_UNSURE_HINT = "mend that, or give --username NAME --password-stdin"
 _UNKNOWN_HINT = "it does not accept this password or token: renew it where it was found, or `docker login {host}` again"
 _DENIED_HINT = "this user may not do it: `docker login {host}` as one who may, or check the name"
 _LATER_HINT = "try again later: the registry is in trouble"
@@ -74,7 +75,8 @@ def refusal(action: str, host: str, answer: Answer, identity: str, registry: str
     sentence = f"{action}: {host} answered {_status(status)}{_said(answer, codes)} to {identity}"
     if status in (401, 403) or any(code in _REFUSED for code, _ in codes):
         hint = _UNKNOWN_HINT if status == HTTPStatus.UNAUTHORIZED else _DENIED_HINT
-        hint = _STRANGER_HINT if identity.startswith(ANONYMOUS) else hint
+        if identity.startswith(ANONYMOUS):
+            hint = _STRANGER_HINT if identity == ANONYMOUS else _UNSURE_HINT
         return RegistryDenied(sentence, hint=hint.format(host=registry or host))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return RegistryDenied(sentence, hint=_HINTS[status])

@@ -114,6 +114,18 @@ class Manifests:
             if seen:
                 raise
 
+    def require_repository(self, repository: Repository) -> None:
+        """Raises RegistryMissing when the registry says that there is no such repository."""
+        request = Request(
+            method="GET",
+            url=f"/v2/{repository.path}/tags/list?n=1",
+            read=bounded(_TAGS_LIMIT, f"the tags of {repository}"),
+        )
+        if is_absent(self._api.send(repository, request)):
+            raise RegistryMissing(
+                f"there is no repository {repository}", hint="check the name: it ends with the image's own, like train"
+            )
+
     def _delete(self, repository: Repository, identifier: str, subject: str) -> bool:
         request = Request(method="DELETE", url=_path(repository, identifier), repeatable=True)
         response = self._api.send(repository, request, DELETE)

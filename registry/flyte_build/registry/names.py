@@ -55,6 +55,9 @@ class Registry:
         """Raises InvalidName for anything but host[:port] (no scheme, no path)."""
         host = text.lower()
         port = host.rpartition(":")[2] if _HAS_PORT.search(host) else "1"
+        if "@" in host:
+            hint = "log in with `docker login`, or give --username NAME --password-stdin"
+            raise InvalidName(f"'…{text[text.rindex('@') :]}' is a registry host with a user's name in it", hint=hint)
         if not _HOST.fullmatch(host) or not 0 < int(port) < 65536:
             raise InvalidName(
                 f"{text!r} is not a registry host", hint="write it like ghcr.io or localhost:5000, without a scheme"

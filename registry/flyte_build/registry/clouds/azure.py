@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 from urllib.parse import urlencode
 
 from flyte_build.registry.clouds.extras import missing
@@ -35,6 +36,8 @@ def credentials(registry: Registry, environ: dict[str, str]) -> Credentials | No
         from azure.identity import CredentialUnavailableError, DefaultAzureCredential
     except ImportError as error:
         raise missing(registry, "azure-identity", "azure") from error
+    # It tells the log of every identity that is not there; what matters is in its errors, and those become ours.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     try:
         with DefaultAzureCredential() as identity:
             token = identity.get_token(_SCOPE).token

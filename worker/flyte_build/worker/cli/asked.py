@@ -157,4 +157,5 @@ def _parsed(name: str, parse: Callable[[str], object], text: str) -> None:
         parse(text)
     except InvalidInput as error:
         hint = f" ({error.hint})" if error.hint else ""
-        raise click.UsageError(f"{_flag(name)} {text!r}: {error.sentence}{hint}") from error
+        shown = f"…{text[text.rindex('@') :]}" if "@" in text else text  # what is before it may be a password
+        raise click.UsageError(f"{_flag(name)} {shown!r}: {error.sentence}{hint}") from error

@@ -37,8 +37,7 @@ def images() -> None:
 def list_command(repository: str, as_json: bool, login: Login) -> None:
     """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
     where = Repository.parse(repository)
-    with _counter() as counted:
-        found = list_images(RegistryClient(login.source(where.registry)), where, counted)
+    found = _stored(RegistryClient(login.source(where.registry)), where)
     if as_json:
         click.echo(json.dumps({"version": 1, "images": [document(one) for one in found]}))
         return
@@ -110,13 +109,20 @@ def prune(
         login.refuse("need --yes or --dry-run: stdin brings the password, and no answer")
     client = RegistryClient(login.source(where.registry))
     rule = _rule(parse_age(older_than), keep, digests, needed_by(database, where) if database else Needed())
-    with _counter() as counted:
-        verdicts = choose(list_images(client, where, counted), rule, datetime.now(timezone.utc))
+    verdicts = choose(_stored(client, where), rule, datetime.now(timezone.utc))
     going = sum(verdict.goes for verdict in verdicts)
     if going and not dry_run and not yes:
         click.confirm(f"remove {going} of {len(verdicts)} images from {where}?", abort=True, err=True)
     gone = [verdict.image for verdict in verdicts if verdict.goes] if dry_run else list(remove(client, where, verdicts))
     _answer(verdicts, gone, dry_run=dry_run, as_json=as_json)
+
+
+def _stored(client: RegistryClient, repository: Repository) -> tuple[Stored, ...]:
+    with _counter() as counted:
+        found = list_images(client, repository, counted)
+    if not found:
+        client.manifests.require_repository(repository)
+    return found
 
 
 @contextmanager

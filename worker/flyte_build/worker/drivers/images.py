@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Digest, Repository
 
 
@@ -20,8 +22,12 @@ class Needed:
 def needed_by(url: str, repository: Repository) -> Needed:
     """What deployed tasks, runs that have not ended and builds under way refer to (a SQLAlchemy URL).
 
-    Raises ServiceUnavailable or ServiceError when the database cannot be asked.
+    Raises InvalidInput for a file that is not there, which asking would make, and ServiceUnavailable or ServiceError
+    when the database cannot be asked.
     """
+    file = url.partition("?")[0].removeprefix("sqlite:///")
+    if file != url.partition("?")[0] and not Path(file).is_file():
+        raise InvalidInput(f"there is no database {file}", hint="give the URL that the service has")
     # SQLAlchemy takes long to import, and most who prune have no database.
     from sqlalchemy import select
 

@@ -26,6 +26,7 @@
         ├── ServiceUnavailable  it cannot be reached, or cannot serve now (transient)
         ├── CallRefused         it said no to a call; carries its code
         ├── ServiceConflict     there is something else under this name already
+        ├── ServiceTooLarge     an object has more bytes than are taken
         ├── ServiceQuota        it will not do this now: the project has used up what it may
         └── ServiceDenied       it will not do this for this caller
             └── ServiceStranger it does not know who the caller is
@@ -184,6 +185,10 @@ class ServiceConflict(ServiceError):
 
 class ServiceDenied(ServiceError):
     """The service will not do this for this caller."""
+
+
+class ServiceTooLarge(ServiceError):
+    """An object of the store has more bytes than whoever reads it takes."""
 
 
 class ServiceQuota(ServiceError):

@@ -83,10 +83,14 @@ class Policy:
         """ServiceDenied for a context of more bytes than the project may send."""
         most = self.limits.context_bytes
         if most and size > most:
-            raise ServiceDenied(
-                f"the files of the image are {size} bytes, and this project may send {most}",
-                hint="leave out what the image does not need with a .dockerignore file",
-            )
+            raise self.too_large(f"{size} bytes")
+
+    def too_large(self, size: str) -> ServiceDenied:
+        """The refusal of a context of this size."""
+        return ServiceDenied(
+            f"the files of the image are {size}, and this project may send {self.limits.context_bytes} bytes",
+            hint="leave out what the image does not need with a .dockerignore file",
+        )
 
     def _named(self, repository: Repository, shared: Place) -> bool:
         """Whether an entry of the list means this part of the shared place, and not only the registry around it."""

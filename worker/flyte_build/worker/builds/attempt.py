@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError, ServiceError
 from flyte_build.worker.builds.lease import Lease
-from flyte_build.worker.builds.request import BuildJoined, BuildRequest
+from flyte_build.worker.builds.request import MAX_SPEC, BuildJoined, BuildRequest
 from flyte_build.worker.builds.values import BuildFailure
 from flyte_build.worker.stores.keys import ObjectKey
 from flyte_build.worker.stores.logs import clean
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from flyte_build.worker.stores.store import Store
 
 _log = logging.getLogger(__name__)
-_MAX_SPEC = 4 * 2**20
 _TAIL_BYTES = 4000
 _RETRY_SECONDS = 2.0
 
@@ -99,7 +98,7 @@ class Attempt:
 
     def _request(self) -> BuildRequest:
         build = self._claim.build
-        spec = self._store.read(ObjectKey.parse(build.spec_object), _MAX_SPEC)
+        spec = self._store.read(ObjectKey.parse(build.spec_object), MAX_SPEC)
         context = self._scratch / "context.tar.gz" if build.context_object else None
         changed = hashlib.sha256(spec).hexdigest() != build.spec_sha256
         if context is not None:

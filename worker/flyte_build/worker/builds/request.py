@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from flyte_build.worker.builds.values import Part
 
 
+# Bytes of a spec as it is uploaded.
+MAX_SPEC = 4 * 2**20
+
+
 class BuildJoined(Exception):
     """Another build makes the same image right now; there is nothing left to do."""
 

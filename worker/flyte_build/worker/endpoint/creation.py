@@ -14,8 +14,9 @@ from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from google.protobuf.message import DecodeError
 
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import InvalidInput, ServiceTooLarge
 from flyte_build.worker.access.targets import repository_of
+from flyte_build.worker.builds.request import MAX_SPEC
 from flyte_build.worker.builds.task import build_inputs, build_task_spec, is_build_task
 from flyte_build.worker.builds.values import NewBuild
 from flyte_build.worker.endpoint.failures import not_found, unimplemented
@@ -25,11 +26,13 @@ from flyte_build.worker.runs.objects import objects_of
 from flyte_build.worker.runs.resources import cpus_of, memory_of
 from flyte_build.worker.runs.values import ActionName, Kind, NewAction
 from flyte_build.worker.stores.keys import key_of_native
+from flyte_build.worker.stores.store import MAX_JOINED
 
 if TYPE_CHECKING:
     from flyteidl2.common.identifier_pb2 import RunIdentifier
     from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 
+    from flyte_build.worker.access.policy import Policy
     from flyte_build.worker.endpoint.parts import Parts
     from flyte_build.worker.endpoint.tasks import Tasks
     from flyte_build.worker.runs.values import Action
@@ -93,9 +96,9 @@ class Creation:
                 domain=new.name.domain,
                 target=asked["target_image"],
                 spec_object=str(spec),
-                spec_sha256=self.parts.store.sha256(spec),
+                spec_sha256=self.parts.store.sha256(spec, MAX_SPEC),
                 context_object=str(context or ""),
-                context_sha256=self.parts.store.sha256(context) if context else "",
+                context_sha256=self._context_digest(context, policy) if context else "",
                 force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
                 platforms=self.parts.platforms,
                 timeout=policy.limits.build_seconds,
@@ -109,6 +112,15 @@ class Creation:
         _log.info("run %s waits for build %s of %s", new.name, build.id, build.target)
         self.parts.doorbell.ring(build.id)
         return action
+
+    def _context_digest(self, context: ObjectKey, policy: Policy) -> str:
+        most = policy.limits.context_bytes
+        try:
+            return self.parts.store.sha256(context, most or MAX_JOINED)
+        except ServiceTooLarge as error:
+            if not most:
+                raise
+            raise policy.too_large("more") from error
 
     def _name(self, request: CreateRunRequest) -> tuple[str, ActionName]:
         if request.WhichOneof("id") == "run_id":

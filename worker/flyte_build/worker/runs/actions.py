@@ -128,14 +128,14 @@ class Actions:
     def enter(self, action: Action, phase: Phase) -> bool:
         """The action enters `phase`; False when it has ended meanwhile."""
         with self._database.write() as session:
-            moved = advance(session, session.get_one(ActionRow, action.id), phase, self._clock())
+            moved = advance(session, session.get_one(ActionRow, action.id, with_for_update=True), phase, self._clock())
         self._bell.ring(str(action.full_name))
         return moved
 
     def succeed(self, action: Action, outputs: bytes) -> None:
         """The action ends well, with its serialized `flyteidl2.task.Outputs`."""
         with self._database.write() as session:
-            row = session.get_one(ActionRow, action.id)
+            row = session.get_one(ActionRow, action.id, with_for_update=True)
             if advance(session, row, Phase.SUCCEEDED, self._clock()):
                 row.outputs = outputs
         self._bell.ring(str(action.full_name))
@@ -143,13 +143,19 @@ class Actions:
     def fail(self, action: Action, failure: Failure, phase: Phase = Phase.FAILED) -> None:
         """The action ends badly."""
         with self._database.write() as session:
-            fail(session, session.get_one(ActionRow, action.id), failure, self._clock(), phase=phase)
+            fail(
+                session,
+                session.get_one(ActionRow, action.id, with_for_update=True),
+                failure,
+                self._clock(),
+                phase=phase,
+            )
         self._bell.ring(str(action.full_name))
 
     def abort(self, action: Action, reason: str) -> bool:
         """The action is stopped by somebody; False when it had ended."""
         with self._database.write() as session:
-            row = session.get_one(ActionRow, action.id)
+            row = session.get_one(ActionRow, action.id, with_for_update=True)
             moved = advance(session, row, Phase.ABORTED, self._clock())
             if moved:
                 row.abort_reason = reason

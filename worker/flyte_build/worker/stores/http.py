@@ -12,7 +12,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.wire import pool_of
-from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceUnavailable
+from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceTooLarge, ServiceUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ class StoreHttp:
                 digest.update(chunk)
                 size += len(chunk)
                 if size > limit:
-                    raise ServiceError(f"an object of the store {self._store} is larger than {limit} bytes")
+                    raise ServiceTooLarge(f"an object of the store {self._store} is larger than {limit} bytes")
                 target.write(chunk)
             return digest.hexdigest()
 

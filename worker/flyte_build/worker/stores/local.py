@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.errors import InvalidName, ServiceConflict, ServiceDenied, ServiceError
+from flyte_build.registry.errors import InvalidName, ServiceConflict, ServiceDenied, ServiceError, ServiceTooLarge
 from flyte_build.worker.stores.incoming import Incoming, hexdigest, md5_of
 from flyte_build.worker.stores.keys import AREAS, ObjectKey
 from flyte_build.worker.stores.signing import Grant, load_secret, verify
@@ -113,20 +113,16 @@ class LocalStore:
 
     def read(self, key: ObjectKey, limit: int) -> bytes:
         """See Store."""
-        with self.local_path(key).open("rb") as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise ServiceError(f"the object {key} is larger than {limit} bytes")
-        return data
+        return self._file(key, limit).read_bytes()
 
-    def sha256(self, key: ObjectKey) -> str:
+    def sha256(self, key: ObjectKey, limit: int = MAX_JOINED) -> str:
         """See Store."""
-        return hexdigest(self.local_path(key), hashlib.sha256())
+        return hexdigest(self._file(key, limit), hashlib.sha256())
 
     def fetch(self, key: ObjectKey, destination: Path) -> str:
         """See Store."""
         digest = hashlib.sha256()
-        with self.local_path(key).open("rb") as source, destination.open("xb") as target:
+        with self._file(key).open("rb") as source, destination.open("xb") as target:
             while chunk := source.read(_CHUNK):
                 digest.update(chunk)
                 target.write(chunk)
@@ -154,6 +150,15 @@ class LocalStore:
 
     def _incoming_of(self, grant: Grant, *, exact: bool = True) -> Incoming:
         return Incoming(self._path(grant.key), self._incoming / secrets.token_hex(8), grant, exact=exact)
+
+    def _file(self, key: ObjectKey, limit: int = MAX_JOINED) -> Path:
+        """An object never changes, so its size now is what it will be."""
+        path = self.local_path(key)
+        if not path.is_file():
+            raise ServiceError(f"{key} is a folder of the store and no object", hint="name a file that was uploaded")
+        if path.stat().st_size > limit:
+            raise ServiceTooLarge(f"the object {key} is larger than {limit} bytes")
+        return path
 
     def _path(self, key: ObjectKey) -> Path:
         return self._root.joinpath(*key.parts)

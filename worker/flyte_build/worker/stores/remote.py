@@ -115,10 +115,10 @@ class RemoteStore:
             target.seek(0)
             return target.read()
 
-    def sha256(self, key: ObjectKey) -> str:
+    def sha256(self, key: ObjectKey, limit: int = MAX_JOINED) -> str:
         """See Store."""
         with tempfile.TemporaryFile(dir=self._folder / "new") as target:
-            return self._save(key, target.fileno())
+            return self._save(key, target.fileno(), limit)
 
     def fetch(self, key: ObjectKey, destination: Path) -> str:
         """See Store."""
@@ -146,10 +146,10 @@ class RemoteStore:
         """See Store."""
         self._http.send(self._signer.sign("DELETE", self._name(key), seconds=_OWN_SECONDS))
 
-    def _save(self, key: ObjectKey, descriptor: int) -> str:
+    def _save(self, key: ObjectKey, descriptor: int, limit: int = MAX_JOINED) -> str:
         request = self._signer.sign("GET", self._name(key), seconds=_OWN_SECONDS)
         with os.fdopen(os.dup(descriptor), "wb+") as target:
-            digest = self._http.save(request, target, limit=MAX_JOINED)
+            digest = self._http.save(request, target, limit=limit)
         if digest is None:
             raise self._missing(key)
         return digest

@@ -73,11 +73,11 @@ class Store(Protocol):
         ...
 
     def read(self, key: ObjectKey, limit: int) -> bytes:
-        """The object's bytes; ServiceError when it is missing or larger than `limit`."""
+        """The object's bytes; ServiceError when it is missing, ServiceTooLarge over `limit`."""
         ...
 
-    def sha256(self, key: ObjectKey) -> str:
-        """The SHA-256 (hex) of the object; ServiceError when it is missing."""
+    def sha256(self, key: ObjectKey, limit: int = MAX_JOINED) -> str:
+        """The SHA-256 (hex) of the object; ServiceError when it is missing, ServiceTooLarge over `limit` bytes."""
         ...
 
     def fetch(self, key: ObjectKey, destination: Path) -> str:

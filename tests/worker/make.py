@@ -29,6 +29,7 @@ def new_build(**changes: object) -> NewBuild:
         context_object="",
         context_sha256="",
         force=False,
+        guarded=False,
     )
     return replace(build, **changes)  # type: ignore[arg-type]
 

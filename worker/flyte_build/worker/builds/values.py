@@ -47,7 +47,7 @@ class NewBuild:
     most_queued: int = 0
     most_running: int = 0
     trace: str = ""
-    guarded: bool = False
+    guarded: bool
 
     @property
     def key(self) -> str:

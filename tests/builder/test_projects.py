@@ -93,6 +93,20 @@ def test_means_nothing(tmp_path: Path, layer: Layer, change: Callable[[Path], ob
     assert digest(layer, tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("folder", "file"),
+    [
+        (WHOLE, replace(WHOLE, project="pyproject.toml")),
+        (POETRY, replace(POETRY, project="poetry/pyproject.toml")),
+        (PixiProject(manifest="pixi"), PixiProject(manifest="pixi/pixi.toml")),
+    ],
+    ids=["uv", "Poetry", "pixi"],
+)
+def test_a_project_is_named_by_its_folder_or_by_the_file_in_it(tmp_path: Path, folder: Layer, file: Layer) -> None:
+    write(tmp_path, FILES)
+    assert digest(folder, tmp_path) == digest(file, tmp_path)
+
+
 DIFFERENT: list[tuple[str, Layer, Callable[[Path], object]]] = [
     ("a pin of a uv lock", PROJECT, edit("uv.lock", trees.LOCK.split("sha256:")[1][:64], "0" * 64)),
     ("a workspace member's source", PROJECT, edit("member/src/member/__init__.py", "member", "new")),
@@ -227,7 +241,7 @@ def problems(spec: ImageSpec, root: Path) -> list[str]:
 
 
 WRONG: list[tuple[str, Layer, dict[str, str], str]] = [
-    ("no project", UvProject(project="gone"), {}, "uv_project: the file 'pyproject.toml' does not exist"),
+    ("no project", UvProject(project="gone"), {}, "uv_project: 'gone' does not exist (name the folder"),
     ("a lock that is a folder", replace(PROJECT, lock="code"), {}, "uv_project: the lock 'code' is a folder"),
     ("a lock that is none", PROJECT, {"uv.lock": "version = 1\n"}, "uv_project: uv.lock does not know the project"),
     ("a lock that is no TOML", PROJECT, {"uv.lock": "<<<"}, "uv_project: uv.lock is not TOML"),
@@ -282,6 +296,12 @@ WRONG: list[tuple[str, Layer, dict[str, str], str]] = [
         {"run.py": "# /// script\n# requires-python = '>=3.13'\n# ///\n"},
         "uv_script: the script wants Python >=3.13, and the image has 3.12 (change `python`)",
     ),
+    (
+        "a folder without a project",
+        PixiProject(manifest="code"),
+        {},
+        "pixi_project: the folder 'code' has no pixi.toml and no pyproject.toml (name the folder",
+    ),
     ("no wheels", Wheels(folder="code", package="x"), {}, "wheels: 'code' has no wheel of 'x' (its wheels: none)"),
     (
         "no wheel of that name",
@@ -305,7 +325,7 @@ WRONG: list[tuple[str, Layer, dict[str, str], str]] = [
         "a manifest of another name",
         PixiProject(manifest="run.py"),
         {},
-        "pixi_project: 'run.py' is not called pixi.toml",
+        "pixi_project: 'run.py' is not a project (name the folder",
     ),
     (
         "an environment that is a path",

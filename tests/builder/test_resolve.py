@@ -63,9 +63,14 @@ def test_a_base_that_is_not_there_is_said_with_the_images_name() -> None:
     with pytest.raises(RegistryMissing) as caught:
         resolved(image(name="train", base="ghcr.io/acme/missing:1"))
     assert caught.value.sentence == (
-        "the base image of 'train' cannot be used: there is no image ghcr.io/acme/missing:1"
+        "the base image ghcr.io/acme/missing:1 of 'train' cannot be used: there is no image ghcr.io/acme/missing:1"
     )
     assert caught.value.hint == "check the name and the tag"
+
+
+def test_a_pattern_where_a_path_is_meant_is_said(tmp_path: Path) -> None:
+    (found,) = problems(image().with_copy("src/*.py"), tmp_path)
+    assert found.startswith("layers[0].copy: 'src/*.py' does not exist (`copy` takes one file or folder and no pattern")
 
 
 def socket_file(root: Path) -> None:

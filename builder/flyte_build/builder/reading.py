@@ -13,7 +13,7 @@ from flyte_build.builder.files import FileSet
 from flyte_build.builder.plan import CopyFiles, FileTree, PipInstall, PlanLayer, is_folder
 from flyte_build.builder.spec import Apt, Commands, Copy, Env, Layer, Pip, Requirements, User, Workdir
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.names import Digest, ImageName, ImageReference
 
 
@@ -68,9 +68,27 @@ class Reading:
 
     def image(self, name: str) -> Digest:
         """The digest of an image that a step takes something from."""
-        reference = self.bases.resolve(ImageName.parse(name), self.platforms).reference
+        try:
+            reference = self.bases.resolve(ImageName.parse(name), self.platforms).reference
+        except FlyteBuildError as error:
+            error.args = (f"the image {name}, which a layer takes a tool from, cannot be used: {error.sentence}",)
+            raise
         self.images[reference.digest] = reference
         return reference.digest
+
+    def project(self, written: str, names: tuple[str, ...] = ("pyproject.toml",)) -> Path:
+        """The file that says what a project is, one of `names`: `written` is that file or the folder that it is in."""
+        path = self.root / written
+        if path.is_file() and path.name in names:
+            return path
+        for name in names:
+            if (path / name).is_file():
+                return path / name
+        hint = "name the folder that has one; paths are relative to the file of the spec"
+        if path.is_dir():
+            raise InvalidInput(f"the folder {written!r} has no {' and no '.join(names)}", hint=hint)
+        what = "is not a project" if path.exists() else "does not exist"
+        raise InvalidInput(f"{written!r} {what}", hint=hint)
 
     def folder(self, folder: Path, *, prefix: str = "", ignore: tuple[str, ...] = ()) -> FileTree:
         """Everything below `folder` but junk, `ignore` and what the dockerignore leaves out."""
@@ -110,7 +128,10 @@ def _copied(layer: Copy, reading: Reading) -> CopyFiles:
         tree = FileTree(files=(reading.files.add(source, source.name),))
         return CopyFiles(tree=tree, to=layer.to, single=True, owner=layer.owner)
     what = "is neither a file nor a folder" if source.exists() else "does not exist"
-    raise InvalidInput(f"{layer.source!r} {what} (paths are relative to the file of the spec)")
+    hint = "paths are relative to the file of the spec"
+    if not source.exists() and set(layer.source) & set("*?["):
+        hint = "`copy` takes one file or folder and no pattern: copy the folder, and leave out the rest by `ignore`"
+    raise InvalidInput(f"{layer.source!r} {what}", hint=hint)
 
 
 def _require_plain_name(name: str, to: str) -> None:

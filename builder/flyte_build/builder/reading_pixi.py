@@ -22,9 +22,7 @@ _JUNK = (*LEFTOVERS, ".pixi")
 
 def project(layer: PixiProject, reading: Reading) -> PixiInstall:
     """The step of a pixi project."""
-    manifest = reading.root / layer.manifest
-    if manifest.name not in ("pixi.toml", "pyproject.toml"):
-        raise InvalidInput(f"{layer.manifest!r} is not called pixi.toml or pyproject.toml, so pixi would not find it")
+    manifest = reading.project(layer.manifest, ("pixi.toml", "pyproject.toml"))
     parse(read_text(manifest, "the manifest"), manifest.name)
     lock = reading.root / layer.lock if layer.lock is not None else manifest.parent / "pixi.lock"
     if layer.lock is not None and not lock.is_file():

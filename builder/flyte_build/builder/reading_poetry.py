@@ -25,8 +25,9 @@ _POETRY_KEYS = ("dependencies", "dev-dependencies", "extras", "group", "source",
 
 def project(layer: PoetryProject, reading: Reading) -> tuple[PlanLayer, ...]:
     """The steps of a Poetry project; InvalidInput for a lock that lacks what `pyproject.toml` asks for."""
-    folder = reading.root / layer.project
-    document = parse(read_text(folder / "pyproject.toml", "the file"), "pyproject.toml")
+    manifest = reading.project(layer.project)
+    folder = manifest.parent
+    document = parse(read_text(manifest, "the file"), "pyproject.toml")
     path = reading.root / layer.lock if layer.lock is not None else folder / "poetry.lock"
     if not path.exists():
         raise InvalidInput(f"the project {layer.project!r} has no poetry.lock", hint="run `poetry lock`")

@@ -32,8 +32,9 @@ _RESOLVED_KEYS = ("dependencies", "optional-dependencies", "requires-python", "n
 
 def project(layer: UvProject, reading: Reading) -> tuple[PlanLayer, ...]:
     """The steps of a uv project; InvalidInput for a lock that was made for another `pyproject.toml`."""
-    folder = reading.root / layer.project
-    document = uv_lock.parse(read_text(folder / "pyproject.toml", "the file"), "pyproject.toml")
+    manifest = reading.project(layer.project)
+    folder = manifest.parent
+    document = uv_lock.parse(read_text(manifest, "the file"), "pyproject.toml")
     lock = lock_of(layer, folder, reading.root)
     if lock is None:
         return (_unlocked(layer, folder, document, reading),)

@@ -108,7 +108,7 @@ def _resolve_dockerfile(spec: ImageSpec, root: Path, bases: BaseResolver, proble
     if problems:
         raise InvalidSpec(f"image {spec.name!r}", tuple(problems))
     platforms = tuple(sorted(set(spec.platforms or DEFAULT_PLATFORMS)))
-    with _naming(spec):
+    with _naming(spec, "an image that the Dockerfile takes from"):
         images, places = reading_dockerfile.find_images(source, bases, platforms)
     context = Context(base=places[images[0].digest], files=files.sources, images=places)
     parts = DockerfileParts(text=source.text, tree=tree, images=images)
@@ -142,17 +142,17 @@ def _problem(path: str, error: InvalidInput) -> Problem:
 
 def _resolve_base(spec: ImageSpec, platforms: tuple[Platform, ...], bases: BaseResolver) -> ImageReference:
     name = ImageName.parse(spec.base_name)
-    with _naming(spec):
+    with _naming(spec, f"the base image {name}"):
         return bases.resolve(name, platforms).reference
 
 
 @contextmanager
-def _naming(spec: ImageSpec) -> Iterator[None]:
-    """Whose base it is that cannot be looked up."""
+def _naming(spec: ImageSpec, what: str) -> Iterator[None]:
+    """What of whose it is that cannot be looked up."""
     try:
         yield
     except FlyteBuildError as error:
-        error.args = (f"the base image of {spec.name!r} cannot be used: {error.sentence}",)
+        error.args = (f"{what} of {spec.name!r} cannot be used: {error.sentence}",)
         raise
 
 

@@ -29,7 +29,7 @@ def project(layer: UvProject | PoetryProject, packing: Packing) -> Any:  # noqa:
 
 
 def _uv(layer: UvProject, packing: Packing, sources: bool) -> Any:  # noqa: ANN401
-    folder = packing.reading.root / layer.project
+    folder = packing.reading.project(layer.project).parent
     lock = lock_of(layer, folder, packing.reading.root)
     options = pip_options(layer.options)
     options.extra_args = _arguments(layer.options.extra_args, layer.kind, layer.install)
@@ -57,7 +57,7 @@ def _uv(layer: UvProject, packing: Packing, sources: bool) -> Any:  # noqa: ANN4
 
 
 def _poetry(layer: PoetryProject, packing: Packing, sources: bool) -> Any:  # noqa: ANN401
-    folder = packing.reading.root / layer.project
+    folder = packing.reading.project(layer.project).parent
     lock = packing.reading.root / layer.lock if layer.lock is not None else folder / "poetry.lock"
     texts = {"poetry.lock": read_text(lock, "the lock")}
     if sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -19,6 +20,7 @@ from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked
 from flyte_build.worker.drivers.access import Clients
+from flyte_build.worker.drivers.several import all_of
 
 EXIT_MISSING = 3
 
@@ -83,7 +85,7 @@ def image(ctx: click.Context, /, login: Login, **flags: object) -> None:
         return
     specs = asked.specs()
     clients = Clients(asked.secrets, login.place(registries_of(specs)))
-    planned = [_planned(found, clients, asked) for found in specs]
+    planned = all_of(partial(_planned, found, clients, asked) for found in specs)
     if asked.is_set("why"):
         _tell_why(planned, clients)
     if asked.is_set("dry_run"):

@@ -58,9 +58,11 @@ def prepare(
     spec: ImageSpec, root: Path, bases: BaseResolver, *, tags: tuple[str, ...] = (), pins: Pinning = AS_WRITTEN
 ) -> Planned:
     """Resolve and plan. `spec.registry` must be set, or the image has nowhere to go (InvalidInput)."""
-    repository = target_repository(spec)
+    if spec.registry is None:
+        target_repository(spec)
+    # A name that no registry takes is one of the problems that this finds.
     resolved = resolve(spec, root, bases, pins)
-    built = plan(resolved)
+    built, repository = plan(resolved), target_repository(spec)
     extra = tuple(parse_tag(tag) for tag in tags)
     return Planned(
         spec=spec, resolved=resolved, plan=built, target=Target(repository, tuple(dict.fromkeys((built.tag, *extra))))

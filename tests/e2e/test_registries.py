@@ -105,7 +105,7 @@ def test_images_are_listed_inspected_and_kept(tmp_path: Path, parts: Parts, wher
     assert [entry["why"] for entry in json.loads(kept.out)["kept"]] == ["tagged mine"]
     missing = run("flyte-build", "images", "inspect", f"{where}/nowhere:v1")
     assert missing.code == 1
-    assert "there is no manifest" in missing.err
+    assert "there is no image" in missing.err
 
 
 def test_what_is_installed_is_said_and_changes_no_digest(tmp_path: Path, parts: Parts, where: str) -> None:

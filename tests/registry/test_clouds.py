@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -289,6 +290,7 @@ def test_an_identity_of_azures_is_exchanged_for_the_registrys(
     exchange = Exchange(200, json.dumps({"refresh_token": jwt(exp=ends)}).encode())
     monkeypatch.setattr(azure, "Retrying", lambda *_: exchange)
     found = azure.credentials(ACR, dict(os.environ))
+    assert not logging.getLogger("azure.identity").isEnabledFor(logging.ERROR)  # its paragraphs are not for users
     assert found is not None
     assert (found.identity_token, found.expires_at) == (jwt(exp=ends), float(ends))
     assert (exchange.asked[0].body or b"") == (b"grant_type=access_token&service=acme.azurecr.io&access_token=entra")

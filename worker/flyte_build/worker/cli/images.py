@@ -12,10 +12,11 @@ from datetime import datetime, timedelta, timezone
 import click
 
 from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.errors import RegistryMissing
 from flyte_build.registry.inventory import Counted, Stored, inspect_image, list_images, shared
 from flyte_build.registry.names import Digest, ImageName, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
-from flyte_build.worker.cli import images_installed
+from flyte_build.worker.cli import images_installed, named
 from flyte_build.worker.cli.images_show import document, line, moment, size_of
 from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.drivers.images import Needed, needed_by
@@ -31,13 +32,12 @@ def images() -> None:
 
 
 @images.command("list")
-@click.argument("repository")
+@click.argument("repository", callback=named.repository)
 @login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_command(repository: str, as_json: bool, login: Login) -> None:
+def list_command(repository: Repository, as_json: bool, login: Login) -> None:
     """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
-    where = Repository.parse(repository)
-    found = _stored(RegistryClient(login.source(where.registry)), where)
+    found = _stored(RegistryClient(login.source(repository.registry)), repository)
     if as_json:
         click.echo(json.dumps({"version": 1, "images": [document(one) for one in found]}))
         return
@@ -51,15 +51,19 @@ def list_command(repository: str, as_json: bool, login: Login) -> None:
 
 
 @images.command()
-@click.argument("image")
+@click.argument("image", callback=named.image)
 @click.option("--packages", "every", is_flag=True, help="Name Debian's packages too, not only their number.")
 @login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inspect(image: str, every: bool, as_json: bool, login: Login) -> None:
+def inspect(image: ImageName, every: bool, as_json: bool, login: Login) -> None:
     """One IMAGE (host/path:tag or @digest): platforms, spec, layers, what is installed, and what is attached to it."""
-    name = ImageName.parse(image)
-    client = RegistryClient(login.source(name.repository.registry))
-    found = inspect_image(client, name)
+    client = RegistryClient(login.source(image.repository.registry))
+    try:
+        found = inspect_image(client, image)
+    except RegistryMissing as error:
+        which = image if image.tag or image.digest else f"{image}:latest"
+        hint = f"`flyte-build images list {image.repository}` says what is there"
+        raise RegistryMissing(f"there is no image {which}", hint=hint) from error
     installed = read_installed(client, found)
     if as_json:
         shown = {**document(found, whole=True), "installed": images_installed.document(installed)}
@@ -79,21 +83,21 @@ def inspect(image: str, every: bool, as_json: bool, login: Login) -> None:
 
 
 @images.command()
-@click.argument("repository")
+@click.argument("repository", callback=named.repository)
 @click.option("--older-than", default="24h", metavar="AGE", help="Like 36h, 30d or 8w; never less than 24h.")
 @click.option("--keep", type=click.IntRange(min=0), default=0, help="How many of the newest always stay.")
 @click.option("--database", metavar="URL", help="Keep what this service's database still needs.")
-@click.option("--keep-digest", "digests", multiple=True, help="Keep this digest (repeatable).")
+@click.option("--keep-digest", "digests", callback=named.digests, multiple=True, help="Keep this digest (repeatable).")
 @click.option("--dry-run", is_flag=True, help="Say what would go and what stays and why; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @login_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def prune(
-    repository: str,
+    repository: Repository,
     older_than: str,
     keep: int,
     database: str | None,
-    digests: tuple[str, ...],
+    digests: tuple[Digest, ...],
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -104,16 +108,19 @@ def prune(
     Stays: what flyte-build has not built, what has a tag of somebody's own, what is younger than 24 hours or of
     unknown age. The registry frees the space when it collects its garbage.
     """
-    where = Repository.parse(repository)
     if not (dry_run or yes):
         login.refuse("need --yes or --dry-run: stdin brings the password, and no answer")
-    client = RegistryClient(login.source(where.registry))
-    rule = _rule(parse_age(older_than), keep, digests, needed_by(database, where) if database else Needed())
-    verdicts = choose(_stored(client, where), rule, datetime.now(timezone.utc))
+    client = RegistryClient(login.source(repository.registry))
+    rule = _rule(parse_age(older_than), keep, digests, needed_by(database, repository) if database else Needed())
+    verdicts = choose(_stored(client, repository), rule, datetime.now(timezone.utc))
     going = sum(verdict.goes for verdict in verdicts)
     if going and not dry_run and not yes:
-        click.confirm(f"remove {going} of {len(verdicts)} images from {where}?", abort=True, err=True)
-    gone = [verdict.image for verdict in verdicts if verdict.goes] if dry_run else list(remove(client, where, verdicts))
+        click.confirm(f"remove {going} of {len(verdicts)} images from {repository}?", abort=True, err=True)
+    gone = (
+        [verdict.image for verdict in verdicts if verdict.goes]
+        if dry_run
+        else list(remove(client, repository, verdicts))
+    )
     _answer(verdicts, gone, dry_run=dry_run, as_json=as_json)
 
 
@@ -152,9 +159,8 @@ def parse_age(text: str) -> timedelta:
     return age
 
 
-def _rule(age: timedelta, keep: int, digests: Sequence[str], needed: Needed) -> Rule:
-    named = frozenset(Digest.parse(text.rpartition("@")[2]) for text in digests)
-    return Rule(older_than=age, keep=keep, needed=named | needed.digests, needed_tags=needed.tags)
+def _rule(age: timedelta, keep: int, digests: Sequence[Digest], needed: Needed) -> Rule:
+    return Rule(older_than=age, keep=keep, needed=needed.digests.union(digests), needed_tags=needed.tags)
 
 
 def _answer(verdicts: Sequence[Verdict], gone: Sequence[Stored], *, dry_run: bool, as_json: bool) -> None:

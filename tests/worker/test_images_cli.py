@@ -1,0 +1,47 @@
+"""`flyte-build images`: names that cannot be meant, and images that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.registry.doubles import Says, faulty_registry
+
+from flyte_build.registry.errors import RegistryMissing
+from flyte_build.worker.cli.images import images
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        pytest.param(["list", "ghcr.io/acme/x:v1"], "is not a repository name", id="list of one image"),
+        pytest.param(["prune", "ghcr.io/Acme/x"], "is not a repository name", id="prune of upper case"),
+        pytest.param(["inspect", "ghcr.io/acme/x@sha256:abc"], "is not a digest", id="inspect of a short digest"),
+        pytest.param(["prune", "ghcr.io/acme/x", "--keep-digest", "abc"], "is not a digest", id="keep no digest"),
+        pytest.param(["list", "a:s3cret@ghcr.io/acme/x"], "--password-stdin", id="a password in the name"),
+    ],
+)
+def test_a_name_that_cannot_be_meant_is_a_usage_error(argv: list[str], sentence: str) -> None:
+    done = CliRunner().invoke(images, argv)
+    assert (done.exit_code, sentence in done.output, "s3cret" in done.output) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        pytest.param("acme/x", "acme/x:latest", id="no tag, which means latest"),
+        pytest.param("acme/x:v2", "acme/x:v2", id="a tag"),
+    ],
+)
+def test_inspecting_what_is_not_there_says_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, named: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with faulty_registry() as faulty:
+        faulty.says("/v2/", Says(200))
+        done = CliRunner().invoke(images, ["inspect", f"{faulty.registry}/{written}"])
+    error = done.exception
+    assert isinstance(error, RegistryMissing)
+    assert error.sentence == f"there is no image {faulty.registry}/{named}"
+    assert error.hint == f"`flyte-build images list {faulty.registry}/acme/x` says what is there"

@@ -185,6 +185,10 @@ def test_a_path_may_be_a_whole_one(cli: Cli, root: Path) -> None:
 def test_a_name_reaches_the_terminal_without_its_escapes(cli: Cli, root: Path) -> None:
     (root / "a\x1b[31mb\n").touch()
     assert "a\\x1b[31mb\\x0a" in cli("--dry-run").out
+    (root / ".env\x1b[31m").touch()
+    said = cli("--dry-run").err
+    assert ".env\\x1b[31m (an environment file)" in said
+    assert "--include .env\\x1b[31m" in said
 
 
 def test_importing_the_command_does_not_import_the_network() -> None:

@@ -201,6 +201,15 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
     assert notes[1] == "a.py, line 1, is not Python, so what it imports is not followed"
 
 
+def test_a_file_is_said_by_its_path(tmp_path: Path) -> None:
+    files = {"apps/main.py": "import bad, importlib\nimportlib.import_module(name)", "apps/bad.py": "print 'two'"}
+    root = trees.make(tmp_path / "t", files)
+    needs = find_needs(root, Path("apps/main.py"))
+    assert needs.notes[0].startswith("apps/main.py, line 2, imports")
+    assert needs.notes[1].startswith("apps/bad.py, line 1, is not Python")
+    assert needs.only[0].files["apps/bad.py"] == "apps/main.py, line 1, imports bad"
+
+
 def test_explain_says_who_imports(tmp_path: Path) -> None:
     root = trees.make(tmp_path / "t", {"main.py": "\nimport p.a", "p/a.py": "", "p/b.py": ""})
     needs = find_needs(root, Path("main.py"))

@@ -35,6 +35,7 @@ SUSPECTS = (
     "config.json",
     "secrets.toml",
 )
+KEYS = "[default]\nregion = eu-west-1\naws_access_key_id = AKIATTTTTTTTTTTTTTTT\naws_secret_access_key = {}\n"
 ACCOUNT = '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE"}'
 
 
@@ -187,6 +188,7 @@ def test_an_include_that_includes_nothing_is_refused(tmp_path: Path, glob: str) 
         pytest.param("id_rsa", "", id="a key by its name"),
         pytest.param("certs/server.pem", KEY, id="a key by its content"),
         pytest.param("x.json", ACCOUNT, id="a service account by its content"),
+        pytest.param("aws.ini", KEYS.format("T" * 40), id="keys of AWS by their content"),
         pytest.param(".aws/credentials", "", id="the credentials of a cloud"),
         pytest.param("home/.docker/config.json", "", id="the credentials of registries"),
         pytest.param("a/.netrc", "", id="a netrc"),
@@ -198,7 +200,7 @@ def test_a_likely_secret_is_refused_unless_it_is_named(tmp_path: Path, name: str
     with pytest.raises(InvalidTree, match="looks like a secret") as caught:
         listed(root, "*", "**/*")
     assert name in caught.value.sentence
-    assert "--include" in caught.value.hint
+    assert caught.value.hint.endswith(f"--include {name}")
     assert listed(root, name) == {name, "main.py"}
     (root / ".flyteignore").write_text(f"/{name}\n")
     assert listed(root) == {".flyteignore", "main.py"}
@@ -210,6 +212,10 @@ def test_a_likely_secret_is_refused_unless_it_is_named(tmp_path: Path, name: str
         pytest.param(".env.example", "", id="an example environment"),
         pytest.param("id_rsa.pub", "", id="a public key"),
         pytest.param("test.py", f'KEY = """{KEY}"""', id="source that holds a key in a string"),
+        pytest.param(
+            "aws.ini", KEYS.format("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), id="the keys of a documentation"
+        ),
+        pytest.param("aws.py", "x = 1\n" + KEYS.format("T" * 40), id="source that holds keys of AWS"),
         pytest.param("ca.pem", "-----BEGIN CERTIFICATE-----\n", id="a certificate"),
         pytest.param("environment.yml", "", id="an environment that is none"),
     ],

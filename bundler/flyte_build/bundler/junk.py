@@ -52,6 +52,10 @@ _PATHS = {
 _SUFFIXES = {".ppk": "a private key", ".p12": "a private key", ".pfx": "a private key"}
 _PRIVATE_KEY = re.compile(rb"\s*-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _SERVICE_ACCOUNT = re.compile(rb'\A\s*\{(?=.*"private_key")(?=.*-----BEGIN [A-Z ]*PRIVATE KEY-----)', re.DOTALL)
+# A file of AWS's credentials, whatever its name; the key that AWS's documentation shows is nobody's.
+_ACCESS_KEYS = re.compile(
+    rb"\A\s*\[[^\]\n]+\]\s*\n(?:.*\n)*?\s*aws_secret_access_key\s*=\s*(?!\S*EXAMPLE)[A-Za-z0-9/+]{40}\s*(?:\n|\Z)"
+)
 # A service account's JSON is about 2.4 KB, and says so from the start.
 HEAD_BYTES = 4096
 
@@ -104,7 +108,7 @@ def secret_by_name(path: str) -> str:
 def secret_by_content(head: bytes) -> str:
     """The same, from the first `HEAD_BYTES` of a file."""
     if b"PRIVATE KEY-----" not in head:
-        return ""
+        return "cloud credentials" if b"aws_secret_access_key" in head and _ACCESS_KEYS.match(head) else ""
     if _PRIVATE_KEY.match(head):
         return "a private key"
     return "cloud credentials" if _SERVICE_ACCOUNT.match(head) else ""

@@ -47,6 +47,7 @@ class _Module:
 class _Search:
     """What was found so far, each file with why."""
 
+    top: Path
     roots: tuple[ImportRoot, ...]
     files: dict[Path, str] = field(default_factory=dict)
     used: dict[Path, ImportRoot] = field(default_factory=dict)
@@ -63,7 +64,7 @@ def find_needs(root: Path, entry: Path) -> Needs:
     file = (top / entry).resolve()
     if not file.is_file() or not file.is_relative_to(top):
         raise InvalidTree(f"the entry point {entry} is not a file in {root}", hint="give a path relative to the folder")
-    search = _Search(roots=import_roots(top, file))
+    search = _Search(top=top, roots=import_roots(top, file))
     module = _entry(search, file)
     if module.package:
         _find(search, module.package, "the entry point is in it")
@@ -110,7 +111,7 @@ def _real(file: Path, home: Path) -> Iterator[str]:
 
 def _follow(search: _Search, module: _Module, entry: Path) -> None:
     asks = _asks(search, module, entry)
-    shown = module.file.name
+    shown = _shown(search, module)
     for wanted in asks.modules:
         why = f"{shown}, line {wanted.line}, imports {wanted.name}"
         for found in _find(search, wanted.name, why):
@@ -139,8 +140,13 @@ def _asks(search: _Search, module: _Module, entry: Path) -> Asks:
         line = f", line {error.lineno}," if isinstance(error, SyntaxError) else ""
         if module.file == entry:
             raise InvalidTree(f"the entry point {module.file.name}{line} is not Python: {error.args[0]}") from error
-        search.notes.append(f"{module.file.name}{line} is not Python, so what it imports is not followed")
+        search.notes.append(f"{_shown(search, module)}{line} is not Python, so what it imports is not followed")
         return Asks()
+
+
+def _shown(search: _Search, module: _Module) -> str:
+    file = module.file
+    return file.relative_to(search.top).as_posix() if file.is_relative_to(search.top) else file.name
 
 
 def _follow_star(search: _Search, module: _Module, wanted: Wanted) -> None:

@@ -22,10 +22,11 @@ LEAVE_OUT = "leave it out by a line in .flyteignore"
 
 def refuse_secrets(found: Sequence[str]) -> InvalidTree:
     """The error for likely secrets, each `path (what it is)`."""
+    first = found[0].rpartition(" (")[0]
     shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
     return InvalidTree(
         f"this looks like a secret and would leave this machine: {shown}",
-        hint="leave it out by a line in .flyteignore, or name it with --include if it is meant to travel",
+        hint=f"{LEAVE_OUT}; if it is meant to travel, name it without wildcards: --include {first}",
     )
 
 

@@ -89,6 +89,11 @@ def report(error: FlyteBuildError) -> None:
         for line in error.log[-_LOG_LINES:]:
             click.echo(f"  {line}", err=True)
         click.echo("", err=True)
-    click.echo(f"flyte-build: {error.sentence}", err=True)
+    click.echo(f"flyte-build: {_harmless(error.sentence)}", err=True)
     if error.hint:
-        click.echo(f"  what to do: {error.hint}", err=True)
+        click.echo(f"  what to do: {_harmless(error.hint)}", err=True)
+
+
+def _harmless(text: str) -> str:
+    """Errors name files, and those are anybody's text: of control characters only line ends reach a terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else f"\\x{ord(one):02x}" for one in text)

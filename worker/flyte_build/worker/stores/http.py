@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.wire import pool_of
 from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceTooLarge, ServiceUnavailable
+from flyte_build.registry.translate import translated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ class StoreHttp:
                     # Nothing happens to a connection that was given back; one with an unread answer is of no use.
                     raw.close()
             except (HTTPError, OSError) as error:
-                why = type(error).__name__
+                why = translated(error, "it").sentence
         raise ServiceUnavailable(f"the store {self._store} cannot be used: {why}")
 
     def _open(self, request: SignedRequest, body: bytes | Path) -> urllib3.BaseHTTPResponse:

@@ -38,7 +38,8 @@ def _building() -> Building:
         from flyte_build.worker.client.connect import Connect
         from flyte_build.worker.task.asking import Asking
 
-        return Asking(Connect(endpoint=Endpoint.parse(service), token=token()), click.echo)
+        token()  # what is wrong with it is told before anything is asked
+        return Asking(Connect(endpoint=Endpoint.parse(service), token=token), click.echo)
     if os.environ.get("BUILDKIT_HOST"):
         from flyte_build.worker.task.here import Here
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -39,10 +39,10 @@ class CallRefused(ServiceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
-    """Calls to one endpoint; `token` is a bearer token or empty."""
+    """Calls to one endpoint; `token` is a bearer token or empty, or tells it anew for every call: they expire."""
 
     endpoint: Endpoint
-    token: str = field(default="", repr=False)
+    token: str | Callable[[], str] = field(default="", repr=False)
     wire: Wire = field(default_factory=Wire)
 
     def call(self, method: str, request: Message, answer: type[_A], request_id: str = "") -> _A:
@@ -94,7 +94,8 @@ class Connect:
 
     def _headers(self, kind: str) -> dict[str, str]:
         headers = {"content-type": kind, "connect-protocol-version": "1", "accept-encoding": "identity"}
-        return {**headers, "authorization": f"Bearer {self.token}"} if self.token else headers
+        token = self.token() if callable(self.token) else self.token
+        return {**headers, "authorization": f"Bearer {token}"} if token else headers
 
     def _decoded(self, data: bytes, answer: type[_A]) -> _A:
         try:

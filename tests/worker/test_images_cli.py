@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.registry.doubles import Says, faulty_registry
+from tests.registry.doubles import Says, faulty_registry, serve_image
+from tests.registry.images import config_of
 
 from flyte_build.registry.errors import RegistryMissing
 from flyte_build.worker.cli.images import images
@@ -45,3 +46,14 @@ def test_inspecting_what_is_not_there_says_where_to_look(
     assert isinstance(error, RegistryMissing)
     assert error.sentence == f"there is no image {faulty.registry}/{named}"
     assert error.hint == f"`flyte-build images list {faulty.registry}/acme/x` says what is there"
+
+
+def test_pruning_nothing_says_where_the_reasons_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with faulty_registry() as faulty:
+        faulty.says("/v2/", Says(200))
+        faulty.says("/v2/acme/x/tags/list", Says(200, b'{"name": "acme/x", "tags": ["v1"]}'))
+        serve_image(faulty, "acme/x", "v1", config_of())
+        done = CliRunner().invoke(images, ["prune", f"{faulty.registry}/acme/x"])
+    assert done.exit_code == 0, done.exception
+    assert done.stderr == "0 removed, 1 stay; --dry-run says why\n"

@@ -138,3 +138,13 @@ def test_a_password_in_the_registrys_name_is_not_repeated(tmp_path: Path) -> Non
     done = CliRunner().invoke(image, [str(file), "--registry", "alice:s3cret@ghcr.io/acme"])
     assert (done.exit_code, "s3cret" in done.output) == (2, False)
     assert "--password-stdin" in done.output
+
+
+def test_doctor_goes_on_after_a_setting_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLYTE_BUILD_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("FLYTE_BUILD_REGISTRY", "127.0.0.1:1")
+    done = CliRunner().invoke(doctor, ["--json"])
+    found = {one["part"]: one["found"] for one in json.loads(done.stdout)["findings"]}
+    assert "which is no file" in found["machine"]
+    assert "127.0.0.1:1" in found["identity"]

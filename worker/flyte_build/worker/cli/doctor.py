@@ -54,7 +54,7 @@ def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login
 def _examine(registry: str | None, login: Login) -> Iterator[Finding]:
     yield Finding(part="python", fine=True, found=f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from _tried("engine", _engine)
-    yield _machine()
+    yield from _tried("machine", _machine)
     if registry:
         yield from _registry_findings(registry, login)
     else:

@@ -174,4 +174,5 @@ def _answer(verdicts: Sequence[Verdict], gone: Sequence[Stored], *, dry_run: boo
         click.echo(str(one.reference))
     for verdict in staying if dry_run else ():
         click.echo(f"stays: {verdict.image.reference} ({verdict.why})", err=True)
-    click.echo(f"{len(gone)} {'would go' if dry_run else 'removed'}, {len(verdicts) - len(gone)} stay", err=True)
+    why = "" if dry_run or not staying else "; --dry-run says why"
+    click.echo(f"{len(gone)} {'would go' if dry_run else 'removed'}, {len(verdicts) - len(gone)} stay{why}", err=True)

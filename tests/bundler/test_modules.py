@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,50 @@ def test_an_editable_install_from_outside_is_laid_over_the_top(tmp_path: Path, m
     )
     monkeypatch.syspath_prepend(str(site))
     assert bundled(root, "main.py") == {"main.py", "shared/__init__.py", "shared/x.py"}
+
+
+def workspace(at: Path, extra: str = "") -> Path:
+    """A member of a workspace, beside another that it imports."""
+    files = {
+        "pyproject.toml": f"[tool.uv.workspace]\nmembers = ['apps/*', 'libs/*']\n{extra}",
+        "apps/svc/pyproject.toml": "",
+        "apps/svc/main.py": "from common import a",
+        "libs/common/pyproject.toml": "[tool.setuptools.package-data]\ncommon = ['*.txt']",
+        "libs/common/src/common/__init__.py": "",
+        "libs/common/src/common/a.py": "",
+        "libs/common/src/common/r.txt": "",
+    }
+    return trees.make(at, files) / "apps/svc"
+
+
+def test_a_member_of_a_workspace_finds_the_others(tmp_path: Path) -> None:
+    files = {"main.py", "common/__init__.py", "common/a.py", "common/r.txt"}
+    assert bundled(workspace(tmp_path / "t"), "main.py") == files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("exclude = ['apps/svc']", id="that excludes it"),
+        pytest.param("[", id="that cannot be read"),
+    ],
+)
+def test_a_folder_is_no_member_of_a_workspace(tmp_path: Path, change: str) -> None:
+    assert bundled(workspace(tmp_path / "t", change), "main.py") == {"main.py"}
+
+
+def test_a_workspace_of_somebody_else_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = workspace(tmp_path / "t")
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, follow_symlinks=follow_symlinks)
+        if path != tmp_path / "t/pyproject.toml":
+            return found
+        return os.stat_result((*found[:4], found.st_uid + 1, *found[5:10]))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert bundled(member, "main.py") == {"main.py"}
 
 
 def test_it_is_said_which_folders_belong_on_the_path(tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ class ImportRoot:
 def import_roots(root: Path, entry: Path) -> tuple[ImportRoot, ...]:
     """Every place that modules of the project at `root` (absolute, resolved) may come from, in Python's order.
 
-    First the folder of `entry`, then the project and the members of its workspace, then editable installs. Raises
-    InvalidTree for a pyproject.toml that cannot be read.
+    First the folder of `entry`, then the project and the members of its workspace (also of one above, that it is a
+    member of), then editable installs. Raises InvalidTree for a pyproject.toml of the project that cannot be read.
     """
-    projects = [root, *_members(root), *_editables()]
+    projects = [root, *_members(root), *_siblings(root), *_editables()]
     found = {entry.parent: ImportRoot(folder=entry.parent)}
     for project in projects:
         document = _document(project)
@@ -102,6 +102,22 @@ def _members(root: Path) -> Iterator[Path]:
             member = path.resolve()
             if (member / "pyproject.toml").is_file() and member not in excluded and member.is_relative_to(root):
                 yield member
+
+
+def _siblings(root: Path) -> tuple[Path, ...]:
+    """The members of the nearest workspace above `root`, if that is one of them: as uv finds it."""
+    owners = {os.geteuid(), root.stat().st_uid}
+    for above in root.parents:
+        try:
+            # In a folder like /tmp somebody else's file would bring his modules into the bundle.
+            if (above / "pyproject.toml").stat().st_uid in owners and "workspace" in _table(
+                _document(above), "tool", "uv"
+            ):
+                members = tuple(_members(above))
+                return members if root in members else ()
+        except (OSError, InvalidTree):
+            continue
+    return ()
 
 
 def _glob(root: Path, glob: str) -> list[Path]:

@@ -89,3 +89,18 @@ def test_an_answer_that_finds_no_room_is_one_sentence(tmp_path: Path) -> None:
     assert "no space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_a_file_that_cannot_be_copied_says_what_it_needs(tmp_path: Path, parts: Parts, where: str) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    spec = spec_file(tmp_path, parts, 'copy = "large"\nto = "/"')
+    env = {"FLYTE_BUILD_CACHE": str(cache)}
+    limited = ("bash", "-c", 'ulimit -f 1024; exec "$0" "$@"', str(BIN / "flyte-build"))
+    done = run(*limited, "image", spec, "--registry", where, env=env)
+    assert done.code == 1
+    assert "cannot be copied for the build" in done.err
+    assert "FLYTE_BUILD_CACHE" in done.err
+    assert left(cache / "builds") == []

@@ -75,7 +75,10 @@ def _copy_checked(file: PlanFile, source: Path, path: Path) -> None:
             f"{source} disappeared while the build was prepared", hint="run the command again"
         ) from error
     except OSError as error:
-        raise InvalidInput(f"{source} cannot be copied for the build: {error.strerror}") from error
+        raise InvalidInput(
+            f"{source} cannot be copied for the build: {error.strerror}",
+            hint="it must be readable, and the cache folder (FLYTE_BUILD_CACHE) have room for it",
+        ) from error
     if hasher.hexdigest() != file.sha256:
         raise InvalidInput(f"{source} changed while the build was prepared", hint="run the command again")
     _stamp(path, 0o755 if file.executable else 0o644)

@@ -120,6 +120,13 @@ FAILURES = [
         "exporting to image failed: failed to push x: 401",
         "",
     ),
+    (
+        "a file that the Dockerfile copies and that is not there",
+        ("COPY a /x", 'failed to calculate checksum of ref l38o::if82: "/a": not found', ()),
+        (),
+        'the Dockerfile copies "/a", which is not among the files that go into the build',
+        "relative to the Dockerfile's folder, and the dockerignore",
+    ),
     ("a step without a reason", ("x", " ", ()), (), "x failed: no reason given", ""),
     (
         "Buildx itself",

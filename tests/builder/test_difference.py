@@ -12,13 +12,14 @@ from tests.builder.doubles import AMD64, ARM64, image, planned, write
 
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.difference import differences
-from flyte_build.builder.spec import ImageSpec
+from flyte_build.builder.spec import ImageSpec, PipOptions
 
 BEFORE = image().with_apt("git").with_pip("numpy", "httpx").with_env({"A": "1"}).with_copy("src", to="/app")
 CHANGES = [
     ("a package", BEFORE.with_pip("idna"), ["layer 5 (pip) is new"]),
     ("the base", image(base="registry.test/base:2"), ["base was sha256:"]),
     ("the Python", image(python="3.13"), ["python was 3.12 and is 3.13"]),
+    ("the Python that was one", image(python=None), ["python was 3.12 and is nothing"]),
     ("a platform", image(platforms=(AMD64, ARM64)), ["linux/arm64 is new in platforms"]),
 ]
 
@@ -52,6 +53,12 @@ def test_a_changed_layer_says_what_in_it_changed(tmp_path: Path) -> None:
         "layer 4 (copy): src/b.py is gone from files",
         "layer 4 (copy): src/c.py is new in files",
     }
+
+
+def test_what_was_empty_is_said_so() -> None:
+    options = PipOptions(extra_args="--no-deps")
+    found = said(image().with_pip("six"), image().with_pip("six", options=options))
+    assert found == ["layer 1 (pip): extra_args was empty and is --no-deps"]
 
 
 def test_an_order_is_said() -> None:

@@ -203,6 +203,11 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ),
     ("no image", "images = []", ["images: is empty"]),
     ("images of one name", '[[images]]\nname = "a"\n[[images]]\nname = "a"', ["images: two images are named 'a'"]),
+    (
+        "several images under another name",
+        "[[image]]",
+        ["image: is not known; did you mean 'images'?", "name: is missing"],
+    ),
     ("images without names", "[[images]]\n[[images]]", ["images[0].name: is missing", "images[1].name: is missing"]),
     (
         "layers of one image as a table",
@@ -241,7 +246,7 @@ def test_what_is_no_document_is_one_sentence(tmp_path: Path, text: bytes, said: 
 
 
 ABSENT = [
-    ("gone.toml", "gone.toml cannot be read: No such file or directory"),
+    ("gone.toml", "gone.toml does not exist"),
     ("gone.py", "gone.py does not exist"),
     ("gone/file.txt", "gone/file.txt does not exist"),
     ("empty", "empty is a folder without an image.toml"),
@@ -259,3 +264,4 @@ def test_a_source_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(InvalidInput) as caught:
         find_specs(source)
     assert caught.value.sentence == said
+    assert caught.value.hint

@@ -7,7 +7,7 @@ import io
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -133,6 +133,16 @@ def test_an_index_that_is_dead_gives_one_sentence(tmp_path: Path, monkeypatch: p
     assert "\n" not in caught.value.sentence
     assert "pip config list" in caught.value.hint
     assert left(tmp_path) == []
+
+
+def test_a_traceback_of_pips_gives_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(argv: object, hear: Callable[[str], None], **_: object) -> int:
+        hear("ERROR: Exception:\nTraceback (most recent call last):\n  File x\nOSError: No space left on device\n")
+        return 2
+
+    monkeypatch.setattr(uv.process, "run", full)
+    with pytest.raises(PackageIndexError, match="could not be downloaded: OSError: No space left on device$"):
+        uv.fetch_uv(AMD64)
 
 
 def test_an_index_without_it_gives_one_sentence(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

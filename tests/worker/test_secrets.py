@@ -81,6 +81,12 @@ def test_every_secret_that_nobody_has_is_named() -> None:
     assert "--secret id=a,env=NAME" in caught.value.hint
 
 
+def test_a_secret_that_was_given_under_another_name_is_said_beside_the_missing_one() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        values(SecretSources(variables={"tokn": "A"}, environ={"A": "1"}), "token")
+    assert caught.value.hint.endswith("(no step asks for 'tokn', which was given)")
+
+
 def test_values_are_in_no_folder_that_a_killed_build_would_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

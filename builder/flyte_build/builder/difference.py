@@ -89,9 +89,11 @@ def _name(item: Any) -> str:  # noqa: ANN401 - whatever a plan of any age holds
 
 
 def _short(value: Any) -> str:  # noqa: ANN401
-    text = value if isinstance(value, str) else _text(value)
+    text = (value or "empty") if isinstance(value, str) else _text(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "nothing"
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -109,6 +109,8 @@ def _reason(said: list[str]) -> str:
     if any("connection broken by" in line for line in said):
         return "the package index does not answer"
     error = next((line for line in reversed(said) if line.startswith("ERROR:")), "ERROR: pip gave no reason")
+    if error == "ERROR: Exception:":  # a traceback follows, whose last line says what it was
+        error = next((line for line in reversed(said) if line.strip()), error)
     return plain(error.removeprefix("ERROR:").strip())
 
 

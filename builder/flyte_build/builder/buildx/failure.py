@@ -7,6 +7,8 @@ import re
 from flyte_build.registry.errors import BuildFailed, EngineAway, EngineError
 from flyte_build.registry.names import Target
 
+_ABSENT = re.compile(r"failed to (?:calculate checksum|compute cache key).*: (\"[^\"]+\"): not found")
+_NOT_SENT = "check the path, which is relative to the Dockerfile's folder, and the dockerignore"
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 
 
@@ -23,6 +25,9 @@ def failure(target: Target, failed: tuple[str, str, tuple[str, ...]] | None, pro
     title, error, log = failed
     if title.startswith(_CONNECTING):
         return EngineAway(f"the build engine cannot be connected to: {_first_line(error)}", hint="start it, and repeat")
+    if absent := _ABSENT.search(error):
+        sentence = f"the Dockerfile copies {absent[1]}, which is not among the files that go into the build"
+        return BuildFailed(sentence, step=title, log=log, hint=_NOT_SENT)
     code = _EXIT_CODE.search(error)
     if code is None:
         return BuildFailed(f"{title} failed: {_first_line(error)}", step=title, log=log)

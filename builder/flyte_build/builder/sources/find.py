@@ -11,6 +11,7 @@ from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.errors import InvalidInput
 
 _KINDS = "name a Python file or module, an image.toml, or a Dockerfile"
+_HERE = "paths are relative to the folder that you are in"
 
 
 def find_specs(source: str) -> tuple[FoundSpec, ...]:
@@ -20,22 +21,20 @@ def find_specs(source: str) -> tuple[FoundSpec, ...]:
         inside = path / "image.toml"
         if inside.is_file():
             return toml.read(inside)
-        raise InvalidInput(f"{source} is a folder without an image.toml", hint="name a file")
+        raise InvalidInput(f"{source} is a folder without an image.toml", hint=_KINDS)
     if path.suffix == ".toml":
         return toml.read(path)
     if path.suffix == ".py":
         if not path.is_file():
-            raise InvalidInput(f"{source} does not exist")
+            raise InvalidInput(f"{source} does not exist", hint=_HERE)
         return python.read(path)
     if path.is_file() and "dockerfile" in path.name.lower():
         return (_dockerfile(path),)
     if path.exists():
-        raise InvalidInput(
-            f"{source} is not a source of images", hint="name a Python file or module, an image.toml, or a Dockerfile"
-        )
+        raise InvalidInput(f"{source} is not a source of images", hint=_KINDS)
     if all(part.isidentifier() for part in source.split(".")):
         return python.read_module(source)
-    raise InvalidInput(f"{source} does not exist")
+    raise InvalidInput(f"{source} does not exist", hint=f"{_KINDS}; {_HERE}")
 
 
 def _dockerfile(path: Path) -> FoundSpec:

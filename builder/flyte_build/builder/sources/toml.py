@@ -47,11 +47,15 @@ def read(file: Path) -> tuple[FoundSpec, ...]:
         text = file.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file} is not UTF-8 text") from error
+        raise InvalidInput(f"{file} is not UTF-8 text", hint="save it as UTF-8") from error
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"{file} does not exist", hint="name an image.toml; paths are relative to the folder that you are in"
+        ) from error
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{file} is not TOML: {error}") from error
+        raise InvalidInput(f"{file} is not TOML: {error}", hint="correct it there; texts stand in quotes") from error
     except RecursionError as error:
         raise InvalidInput(f"{file} is nested too deeply for a spec") from error
     return tuple(
@@ -70,7 +74,7 @@ def parse(document: dict[str, Any], *, source: str) -> tuple[ImageSpec, ...]:
         if not images and not problems:
             top.problem("images", "is empty")
     else:
-        images = [_image(Fields(document, "", problems))]
+        images = [_image(Fields(document, "", problems), ("images",))]
     names = [image.name for image in images if image.name]
     problems += [
         Problem("images", f"two images are named {name!r}") for name in sorted(set(names)) if names.count(name) > 1
@@ -80,8 +84,8 @@ def parse(document: dict[str, Any], *, source: str) -> tuple[ImageSpec, ...]:
     return tuple(images)
 
 
-def _image(fields: Fields) -> ImageSpec:
-    fields.only(IMAGE_KEYS)
+def _image(fields: Fields, besides: tuple[str, ...] = ()) -> ImageSpec:
+    fields.only((*IMAGE_KEYS, *besides))
     return ImageSpec(
         name=fields.required_text("name"),
         registry=fields.text("registry"),

@@ -54,7 +54,10 @@ def write(folder: Path, lock: Lock) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(folder / FILE_NAME)
     except OSError as error:
-        raise InvalidInput(f"{folder / FILE_NAME} cannot be written: {error.strerror}") from error
+        raise InvalidInput(
+            f"{folder / FILE_NAME} cannot be written: {error.strerror}",
+            hint="a lock lies beside its spec: make that folder writable",
+        ) from error
 
 
 def _by_bases(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:

@@ -70,7 +70,10 @@ def _gathered(names: frozenset[str], sources: SecretSources) -> tuple[tuple[str,
         except MissingSecret:
             absent.append(name)
     if absent:
-        raise missing(tuple(absent))
+        error = missing(tuple(absent))
+        if unused := sorted({*sources.files, *sources.variables} - names):
+            error.hint += f" (no step asks for {', '.join(map(repr, unused))}, which was given)"
+        raise error
     return tuple(found)
 
 

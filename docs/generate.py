@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import yaml
 
+from flyte_build.builder.sources import meanings
 from flyte_build.builder.sources.toml import IMAGE_KEYS
 from flyte_build.builder.sources.toml_layers import KINDS
 from flyte_build.worker import settings
@@ -67,10 +68,14 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+def _rows(head: str, meanings: dict[str, str]) -> str:
+    return f"| {head} | |\n| --- | --- |\n" + "".join(f"| `{key}` | {what} |\n" for key, what in meanings.items())
+
+
 def image_toml() -> str:
     """The keys of an image and of every kind of layer."""
     text = "# image.toml\n\nOne image, or several as `[[images]]`. Paths are relative to the file.\n"
-    text += "\n## Keys of an image\n\n" + "".join(f"- `{key}`\n" for key in IMAGE_KEYS)
+    text += "\n## Keys of an image\n\n" + _rows("key", {key: meanings.IMAGE[key] for key in IMAGE_KEYS})
     text += "\n## Layers\n\nEach `[[layers]]` table is one of these, in the order in which they are written.\n\n"
     text += "| it says what it is by | other keys (required ones in bold) |\n| --- | --- |\n"
     for name, kind in KINDS.items():
@@ -79,6 +84,7 @@ def image_toml() -> str:
             for key in kind.keys
         )
         text += f"| `{name}` ({kind.value}) | {', '.join(keys)} |\n"
+    text += "\n## What they mean\n\n" + _rows("layer", meanings.KINDS) + "\n" + _rows("other key", meanings.KEYS)
     where = "../../builder/flyte_build/builder/sources/image.schema.json"
     return text + f"\nThe same as a JSON Schema, for editors: [image.schema.json]({where}).\n"
 

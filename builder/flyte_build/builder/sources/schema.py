@@ -9,6 +9,7 @@ import json
 import sys
 from typing import Any
 
+from flyte_build.builder.sources import meanings
 from flyte_build.builder.sources.toml import IMAGE_KEYS
 from flyte_build.builder.sources.toml_layers import KINDS, Kind, Type
 
@@ -52,6 +53,7 @@ def _image() -> dict[str, Any]:
     properties["name"] = {"type": "string", "minLength": 1}
     properties["platforms"] = {"type": "array", "items": _TEXT}
     properties["layers"] = {"type": "array", "items": {"$ref": "#/$defs/layer"}}
+    properties = {key: {**one, "description": meanings.IMAGE[key]} for key, one in properties.items()}
     return {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
 
 
@@ -61,6 +63,8 @@ def _layer(name: str, kind: Kind) -> dict[str, Any]:
     for key in kind.required:
         if properties[key] == _TEXT:
             properties[key] = {**_TEXT, "minLength": 1}
+    said = {**meanings.KEYS, name: meanings.KINDS[name]}
+    properties = {key: {**one, "description": said[key]} for key, one in properties.items()}
     return {
         "type": "object",
         "properties": properties,

@@ -295,6 +295,24 @@ def test_what_cannot_be_chosen_is_one_sentence(
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["--store", "s3://bucket"], "is not a place for bundles", id="a store"),
+        pytest.param(["--endpoint", "ftp://x"], "is not an endpoint", id="an endpoint"),
+    ],
+)
+def test_a_place_that_is_none_is_said_before_anything_is_read(
+    cli: Cli, root: Path, arguments: list[str], says: str
+) -> None:
+    (root / ".env").touch()
+    assert says in cli(*arguments).err
+
+
+def test_one_file_is_one_file(cli: Cli, tmp_path: Path) -> None:
+    assert "  1 file, sha256:" in cli(trees.make(tmp_path / "one", {"a.py": ""}), "--dry-run").out
+
+
 def test_the_endpoint_of_flytes_own_configuration_may_speak_plain_http(cli: Cli, root: Path) -> None:
     with doubles.store() as store, doubles.endpoint(doubles.Service(store, ours=True)) as url:
         host = url.removeprefix("http://")

@@ -107,7 +107,10 @@ def receive_from_registry(
     found = client.manifest(name)
     said = dict(found.annotations).get(DIGEST_ANNOTATION, "")
     if not said or [layer.media_type for layer in found.layers] != [_MEDIA["tgz"]]:
-        raise ArchiveError(f"{uri} is no bundle of files")
+        hint = (
+            "a pickle is for a task's container, which loads it" if said else "give what `flyte-build bundle` printed"
+        )
+        raise ArchiveError(f"{uri} is no bundle of files", hint=hint)
     limits = ExtractLimits()
     taking = Taking(limit=limits.archive_bytes, progress=counted(sent))
     with tempfile.TemporaryDirectory(prefix="flyte-build-bundle-") as folder:

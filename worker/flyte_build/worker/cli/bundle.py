@@ -100,6 +100,14 @@ def _check_place(asked: Asked, *, dry_run: bool) -> None:
     if asked.output and not asked.output.parent.is_dir():
         said = f"{asked.output} cannot be written: there is no folder {asked.output.parent}"
         raise InvalidInput(said, hint="make the folder first")
+    if asked.store and not dry_run:
+        from flyte_build.bundler.oci import repository_of
+
+        repository_of(asked.store)
+    elif asked.endpoint and not dry_run:
+        from flyte_build.bundler.endpoint import Endpoint
+
+        Endpoint.parse(asked.endpoint, insecure=asked.insecure)
 
 
 def _resolved(asked: Asked) -> Asked:

@@ -56,8 +56,13 @@ def _document(**fields: str | int | None) -> str:
 
 def parcel_line(parcel: Parcel, done: str) -> str:
     """One line for a person: what it is, how large, and what happened to it."""
-    what = f"{parcel.files} files, {size_of(parcel.size)}" if parcel.kind == "tgz" else "a pickle"
+    what = f"{files_of(parcel.files)}, {size_of(parcel.size)}" if parcel.kind == "tgz" else "a pickle"
     return f"bundle {parcel.digest}: {what}, as {size_of(parcel.archive_size)}, {done}"
+
+
+def files_of(count: int) -> str:
+    """So many files, in words."""
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def show_verdict(path: str, verdict: Verdict, *, as_json: bool) -> None:
@@ -75,7 +80,7 @@ def show_listing(listing: Listing, *, as_json: bool) -> None:
         return
     for line in _tree_lines(listing.manifest):
         click.echo(line)
-    click.echo(f"{size_of(listing.size):>10}  {listing.files} files, {listing.digest}")
+    click.echo(f"{size_of(listing.size):>10}  {files_of(listing.files)}, {listing.digest}")
 
 
 def _tree_lines(manifest: Manifest) -> Iterable[str]:

@@ -10,6 +10,7 @@ import pytest
 from tests.worker.make import new_action, new_build
 from tests.worker.services import postgres
 
+from flyte_build.registry.errors import ServiceError
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
@@ -48,6 +49,9 @@ def test_who_comes_second_changes_nothing(tmp_path: Path) -> None:
                 found = actions.get(action.full_name)
                 assert found is not None
                 assert (found.phase, found.error, found.abort_reason) == (Phase.SUCCEEDED, "", "")
+        with pytest.raises(ServiceError, match="cannot keep") as refused:
+            actions.by_request("a\0b")
+        assert not refused.value.transient, "who asks again would be told the same"
     finally:
         database.close()
         server.stop()

@@ -20,6 +20,7 @@ from flyte_build.registry.errors import ServiceError, ServiceTooLarge
 from flyte_build.worker.access.tokens import new_token
 from flyte_build.worker.builds.request import MAX_SPEC
 from flyte_build.worker.builds.task import build_task_spec
+from flyte_build.worker.endpoint.locations import parts_said
 from flyte_build.worker.stores.keys import ObjectKey
 from flyte_build.worker.stores.local import LocalStore
 
@@ -41,6 +42,15 @@ def test_reading_an_object_is_bounded_and_a_folder_is_none(tmp_path: Path, clock
     assert store.sha256(key, 11)
     with pytest.raises(ServiceTooLarge, match="larger than 10 bytes"):
         store.sha256(key, 10)
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [(None, 0), ("", 0), ("0", 0), ("12", 12), ("-1", 0), ("²", 0), ("9" * 5000, 0)],
+    ids=["nothing", "empty", "none", "some", "less than none", "no digit", "more than an int takes"],
+)
+def test_a_clients_number_of_parts_is_a_small_number(said: str | None, count: int) -> None:
+    assert parts_said(said) == count
 
 
 @pytest.mark.real

@@ -134,7 +134,7 @@ def test_a_build_that_takes_too_long_is_stopped_and_one_that_nobody_takes_fails(
     deployment.until(lambda: not sleeping("sleep 60"), 10)
     deployment.processes[1].kill(signal.SIGTERM)
     waiting = ask_for_build(deployment.url, spec(parts.base, "true"), "nobody:1")
-    assert "was free for 5 seconds" in failure_of(deployment, waiting).error_info.message
+    assert "waited for 5 seconds" in failure_of(deployment, waiting).error_info.message
 
 
 def failure_of(deployment: Deployment, run: RunIdentifier) -> ActionDetails:

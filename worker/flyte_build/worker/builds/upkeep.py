@@ -70,7 +70,7 @@ class Upkeep:
         woken: list[str] = []
         with self._builds.database.write() as session:
             for row in session.scalars(late.with_for_update(skip_locked=True)).all():
-                sentence = f"no worker for {row.platforms or 'this build'} was free for {limit:g} seconds"
+                sentence = _overdue(row, limit)
                 woken += ends.fail(session, row, BuildFailure(sentence=sentence), now)
         self._builds.bell.ring(*woken)
 
@@ -116,6 +116,14 @@ class Upkeep:
         alive = WorkerRow.seen_at >= self._builds.clock() - self._builds.lease_seconds
         with self._builds.database.read() as session:
             return tuple(session.scalars(select(WorkerRow.owner).where(alive).order_by(WorkerRow.owner)))
+
+
+def _overdue(row: BuildRow, limit: float) -> str:
+    if row.most_running:
+        why = f"its project runs at most {row.most_running} at once, or no worker for it was free"
+    else:
+        why = f"no worker for {row.platforms or 'it'} was free; ask again, or start one with `flyte-build worker`"
+    return f"the build waited for {limit:g} seconds: {why}"
 
 
 def _lost(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from flyte_build.registry.errors import InvalidInput, ServiceError, ServiceUnavailable
@@ -93,9 +93,11 @@ def _parsed(url: str) -> URL:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises what the driver says as ServiceUnavailable, in the driver's own words."""
+    """Raises what the driver says as ServiceUnavailable, in its own words; ServiceError for a text that it refuses."""
     try:
         yield
+    except DataError as error:
+        raise ServiceError("the database cannot keep what it was given, like a text with a zero byte in it") from error
     except DBAPIError as error:
         # The driver's own words only: SQLAlchemy's carry the statement and its values.
         reason = str(error.orig).splitlines()[0] if error.orig else "no reason given"

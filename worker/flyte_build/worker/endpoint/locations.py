@@ -48,7 +48,7 @@ def upload_location(
     parse_scope(request.domain, "domain")
     place = request.filename_root or md5_place(request.content_md5)
     key = ObjectKey.upload(request.project, request.domain, place, request.filename)
-    size, count = request.content_length, int(said) if said and said.isascii() and said.isdigit() else 0
+    size, count = request.content_length, parts_said(said)
     if count:
         _join(parts, key, request.content_md5, count)
     joins = said is not None and 0 < size <= MAX_JOINED
@@ -62,6 +62,11 @@ def upload_location(
         expires_at=timestamp(signed.expires),
         headers={**dict(signed.headers), **marks, **({PARTS_HEADER: "1"} if joins else {})},
     )
+
+
+def parts_said(said: str | None) -> int:
+    """The number in the header; 0 for what is none."""
+    return int(said) if said and said.isascii() and said.isdigit() and len(said) < 6 else 0
 
 
 def _join(parts: Parts, key: ObjectKey, md5: bytes, count: int) -> None:

@@ -170,6 +170,12 @@ def test_what_a_program_put_into_a_layer_is_refused_not_tripped_over(layer: Laye
 
 
 HEADS: list[tuple[str, dict[str, Any], str]] = [
+    ("an empty base", {"base": ""}, "base: is empty; name an image"),
+    (
+        "layers beside a Dockerfile",
+        {"dockerfile": "D", "base": None, "python": None, "layers": (User(name="x"),)},
+        "layers: cannot stand beside",
+    ),
     ("a name in capitals", {"name": "Train"}, "name: "),
     ("a name with a tag", {"name": "a:b"}, "name: "),
     ("no name", {"name": ""}, "name: "),

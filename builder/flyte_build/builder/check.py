@@ -58,6 +58,8 @@ def head(spec: ImageSpec) -> Iterator[Problem]:
     if spec.ref is not None:
         beside = ", and there is a base beside it" if spec.base is not None else ""
         yield Problem("ref", f"{spec.ref!r} was not looked up{beside}; give exactly one of base and ref")
+    if spec.base == "":
+        yield Problem("base", "is empty; name an image, or take it out for the default")
     yield from _checked("base", ImageName.parse, spec.base_name)
     if spec.python is not None and not _PYTHON.fullmatch(spec.python):
         yield Problem("python", f"{spec.python!r} is not a Python version; write it like 3.12")
@@ -76,7 +78,7 @@ def _dockerfile(spec: ImageSpec) -> Iterator[Problem]:
     }
     for name, value in beside.items():
         if value:
-            yield Problem(name, "goes with layers, and a Dockerfile takes none; say it in the Dockerfile")
+            yield Problem(name, "cannot stand beside a Dockerfile; say it in the Dockerfile, and take it out here")
 
 
 def spec(spec: ImageSpec) -> tuple[Problem, ...]:

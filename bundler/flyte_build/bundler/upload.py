@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.registry.names import Digest
 
-Kind = Literal["tgz", "pkl"]
+Kind = Literal["tgz", "pkl", "file"]
+_FILENAMES: dict[Kind, str] = {"tgz": "bundle.tar.gz", "pkl": "bundle.pkl.gz", "file": "file"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class Parcel:
     """What is sent, whether or not it has been made on this machine.
 
     `digest` is the bundle's identity, `files` and `size` (bytes) what it holds; `archive_digest`, `archive_size` and
-    the 16 bytes of `md5` are of the archive, for transport.
+    the 16 bytes of `md5` are of the archive, for transport. A `file` is its own archive.
     """
 
     kind: Kind
@@ -36,7 +37,7 @@ class Parcel:
     @property
     def filename(self) -> str:
         """What it is called in a store."""
-        return "bundle.tar.gz" if self.kind == "tgz" else "bundle.pkl.gz"
+        return _FILENAMES[self.kind]
 
     def facts(self) -> dict[str, object]:
         """What `of_facts` reads: texts and numbers."""

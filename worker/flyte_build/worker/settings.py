@@ -21,6 +21,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# Where nobody says anything else, as in Flyte's own examples.
+PROJECT, DOMAIN = "flytesnacks", "development"
 _TEXTS = ("registry", "builder", "endpoint", "project", "domain", "store")
 _KEYS = (*_TEXTS, "platforms", "images", "secret_providers")
 

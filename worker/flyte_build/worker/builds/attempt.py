@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError, ServiceError
 from flyte_build.worker.builds.lease import Lease
+from flyte_build.worker.builds.plans import MAX_PLACES, Places, fetch_files
 from flyte_build.worker.builds.request import MAX_SPEC, BuildJoined, BuildRequest
 from flyte_build.worker.builds.values import BuildFailure
 from flyte_build.worker.stores.keys import ObjectKey
@@ -99,12 +100,15 @@ class Attempt:
     def _request(self) -> BuildRequest:
         build = self._claim.build
         spec = self._store.read(ObjectKey.parse(build.spec_object), MAX_SPEC)
+        self._require_same(hashlib.sha256(spec).hexdigest(), build.spec_sha256)
+        places = self._places() if build.form == "plan" else None
         context = self._scratch / "context.tar.gz" if build.context_object else None
-        changed = hashlib.sha256(spec).hexdigest() != build.spec_sha256
-        if context is not None:
-            changed |= self._store.fetch(ObjectKey.parse(build.context_object), context) != build.context_sha256
-        if changed:
-            raise ServiceError("the uploaded spec or context is not what was asked to be built", hint="build again")
+        if places is not None:
+            context = self._scratch / "files"
+            fetch_files(self._store, places, context)
+        elif context is not None:
+            found = self._store.fetch(ObjectKey.parse(build.context_object), context)
+            self._require_same(found, build.context_sha256)
         return BuildRequest(
             spec=spec,
             context=context,
@@ -112,6 +116,7 @@ class Attempt:
             project=build.project,
             domain=build.domain,
             force=build.force,
+            places=places,
             platforms=tuple(filter(None, self._claim.whole.split(","))),
             part=build.platforms if build.parent_id else "",
             parts=self._claim.parts,
@@ -122,6 +127,15 @@ class Attempt:
             trace=build.trace,
             guarded=build.guarded,
         )
+
+    def _places(self) -> Places:
+        data = self._store.read(ObjectKey.parse(self._claim.build.context_object), MAX_PLACES)
+        self._require_same(hashlib.sha256(data).hexdigest(), self._claim.build.context_sha256)
+        return Places.decode(data)
+
+    def _require_same(self, found: str, asked: str) -> None:
+        if found != asked:
+            raise ServiceError("the uploaded spec or context is not what was asked to be built", hint="build again")
 
     def _settle(self, image_key: str) -> None:
         if not self._builds.settle(self._claim, image_key):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.builder.engine import BuildEvent
+    from flyte_build.worker.builds.plans import Places
     from flyte_build.worker.builds.values import Part
 
 
@@ -37,6 +38,7 @@ class BuildRequest:
     under a tag of its own; with `parts` those are joined and nothing is built. `timeout` is in seconds, 0 for the
     builder's own.
     `guarded`: it was asked of a service with rules of who may, which the builder must have too.
+    With `places`, `spec` is our canonical plan and `context` a folder with its files, named by sha256.
     `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined.
     """
 
@@ -46,6 +48,7 @@ class BuildRequest:
     project: str
     domain: str
     force: bool
+    places: Places | None = None
     build_id: str = ""
     asked_at: float = 0.0
     trace: str = ""

@@ -18,12 +18,15 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Registry, Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.remote import REFUSED
 from flyte_build.worker.cli.secrets import secret_sources
 from flyte_build.worker.cli.wishes import wishes_of
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked, references
 from flyte_build.worker.secrets.gather import SecretSources
 
+# Flags that say yes and no: only the no can be refused.
+_YES = {"push": "--no-push", "attach": "--no-attach"}
 _CONTRADICTIONS = (
     ("load", "push"),
     ("check", "dry_run"),
@@ -74,6 +77,9 @@ class Asked:
         for one, other in _CONTRADICTIONS:
             if self._given(one) and self._given(other):
                 raise click.UsageError(f"{_flag(one)} and {_flag(other)} contradict each other: give one of them")
+        for name, why in REFUSED.items() if self.text("engine") == "remote" else ():
+            if self._given(name) and not (name in _YES and self.is_set(name)):
+                raise click.UsageError(f"{_YES.get(name) or _flag(name)} does not go with --engine remote: {why}")
         for name, parse in _PARSED.items():
             for text in self.texts(name) or ((self.text(name),) if self.text(name) else ()):
                 _parsed(name, parse, str(text))
@@ -139,6 +145,14 @@ class Asked:
         return "gzip" if self.text("compression") == "gzip" else "zstd"
 
     @property
+    def scope(self) -> tuple[str, str]:
+        """The project and domain that a service builds for."""
+        found = self._settings
+        return self.text("project") or found.project or configured.PROJECT, self.text(
+            "domain"
+        ) or found.domain or configured.DOMAIN
+
+    @property
     def builder(self) -> str | None:
         return self.text("builder") or self._settings.builder
 
@@ -149,7 +163,7 @@ def registries_of(specs: list[FoundSpec]) -> set[Registry]:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.rstrip('s') if name in ('tags', 'platforms') else name}".replace("_", "-")
+    return f"--{name.rstrip('s') if name in ('tags', 'platforms', 'secrets') else name}".replace("_", "-")
 
 
 def _parsed(name: str, parse: Callable[[str], object], text: str) -> None:

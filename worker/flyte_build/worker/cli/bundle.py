@@ -17,7 +17,8 @@ from flyte_build.bundler.root import checked_root
 from flyte_build.bundler.tree import Listing, list_tree
 from flyte_build.bundler.upload import Parcel
 from flyte_build.registry.errors import InvalidInput
-from flyte_build.worker.cli.bundle_flags import DOMAIN, PROJECT, Asked, read_flags
+from flyte_build.worker import settings as configured
+from flyte_build.worker.cli.bundle_flags import Asked, read_flags
 from flyte_build.worker.cli.bundle_show import (
     noted,
     parcel_document,
@@ -45,8 +46,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--root", "roots", multiple=True, metavar="DIR", type=_PATH, help="Lay DIR over the tree (repeatable).")
 @click.option("--endpoint", metavar="URL", help="The Flyte endpoint to upload through.")
 @click.option("--store", metavar="oci://…", help="A registry path to keep the bundle in, instead of an endpoint.")
-@click.option("--project", help=f"The project to upload for (or FLYTE_BUILD_PROJECT; default {PROJECT}).")
-@click.option("--domain", help=f"The domain to upload for (or FLYTE_BUILD_DOMAIN; default {DOMAIN}).")
+@click.option("--project", help=f"The project to upload for (or FLYTE_BUILD_PROJECT; default {configured.PROJECT}).")
+@click.option("--domain", help=f"The domain to upload for (or FLYTE_BUILD_DOMAIN; default {configured.DOMAIN}).")
 @click.option("--insecure", is_flag=True, help="Speak plain http to an endpoint that names no scheme.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the archive to this file.")
 @click.option("--max-size", metavar="MIB", type=click.IntRange(min=1), help="The largest archive (default 100 MiB).")

@@ -14,9 +14,6 @@ from flyte_build.bundler.tree import SourceTree
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.login import Login
 
-PROJECT = "flytesnacks"
-DOMAIN = "development"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -63,8 +60,8 @@ def read_flags(folder: Path, flags: dict[str, object]) -> Asked:
         pickle=_text(flags, "pickle"),
         endpoint=_text(flags, "endpoint") or ("" if output or store else found.endpoint or ""),
         store=store,
-        project=_text(flags, "project") or found.project or PROJECT,
-        domain=_text(flags, "domain") or found.domain or DOMAIN,
+        project=_text(flags, "project") or found.project or configured.PROJECT,
+        domain=_text(flags, "domain") or found.domain or configured.DOMAIN,
         insecure=bool(flags["insecure"] or (found.insecure and not flags["endpoint"])),
         output=output,
         memory=Memory() if flags["no_cache"] else Memory(folder=cache_folder() / "bundles"),

@@ -16,6 +16,7 @@ from flyte_build.worker.cli.asked import Asked, registries_of
 from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.cli.patience import patience
 from flyte_build.worker.cli.progress import MODES, progress
+from flyte_build.worker.cli.remote import remote_options
 from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked
@@ -33,7 +34,10 @@ EXIT_MISSING = 3
 @click.option(
     "--platform", "platforms", multiple=True, help="linux/amd64 or linux/arm64, instead of the spec's (repeatable)."
 )
-@click.option("--engine", type=click.Choice(["auto", "buildx"]), default="auto", help="What executes the plan.")
+@click.option(
+    "--engine", type=click.Choice(["auto", "buildx", "remote"]), default="auto", help="What executes the plan."
+)
+@remote_options
 @click.option("--builder", help="A Docker Buildx builder by name.")
 @click.option(
     "--create-builder", is_flag=True, help="Where the engine itself cannot do it, make a builder that can, and use it."
@@ -126,6 +130,10 @@ def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
 
 
 def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:
+    if asked.text("engine") == "remote":
+        from flyte_build.worker.cli import remote
+
+        return _ended(remote.build(planned, registry, asked), asked)
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.machine import find_machine
     from flyte_build.worker.cli.engines import chosen_builder

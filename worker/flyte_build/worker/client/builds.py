@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.wire import pool_of
-from flyte_build.registry.errors import FlyteBuildError, RegistryUnavailable, ServiceDenied, ServiceError
+from flyte_build.registry.errors import FlyteBuildError, RegistryUnavailable, ServiceDenied, ServiceError, ServiceQuota
 from flyte_build.registry.errors import ServiceUnavailable as Unavailable
 from flyte_build.registry.redact import plain
 from flyte_build.registry.translate import translated
@@ -47,6 +47,20 @@ class BuildsClient:
     def cancel(self, build_id: str) -> int:
         """Stops a build; how many runs waited for it."""
         return int(self._document("POST", f"{_PATH}/{quote(build_id, safe='')}/cancel")["runs"])
+
+    def begin(self, asked: Mapping[str, object], request_id: str) -> Mapping[str, Any]:
+        """Asks for the build of a plan: `{"build": …}`, or `{"missing": [sha256, …]}` and nothing was begun.
+
+        Sent again while the service is away, with the same `request_id`, so that it begins once.
+        """
+        body, given_up = json.dumps(asked).encode(), time.monotonic() + self.patience
+        while True:
+            try:
+                return self._document("POST", _PATH, body, {"x-request-id": request_id})
+            except Unavailable:
+                if time.monotonic() > given_up:
+                    raise
+            time.sleep(1)
 
     def log(self, build_id: str, *, follow: bool) -> Iterator[Entry | Mapping[str, Any]]:
         """The entries of a log, and at the end the build's document; with `follow` until the build has ended."""
@@ -79,19 +93,31 @@ class BuildsClient:
                     raise ServiceError(f"{self.endpoint} sent a line of a log that is too long to be one")
                 yield from (_decoded(line, self.endpoint) for line in lines if line.strip())
 
-    def _document(self, method: str, path: str) -> dict[str, Any]:
-        with self._asked(method, path) as answer:
+    def _document(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        with self._asked(method, path, body, headers) as answer:
             return _decoded(answer.read(_MAX_ANSWER), self.endpoint)
 
     @contextmanager
-    def _asked(self, method: str, path: str) -> Iterator[urllib3.BaseHTTPResponse]:
+    def _asked(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
         url = f"{self.endpoint}{path}"
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        own = {"content-type": "application/json"} if body is not None else {}
+        own |= {"authorization": f"Bearer {self.token}"} if self.token else {}
         timeout = urllib3.Timeout(connect=10, read=60)
         try:
             with pool_of(url) as pool:
                 answer = pool.request(
-                    method, url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
+                    method,
+                    url,
+                    body=body,
+                    headers={**own, **(headers or {})},
+                    timeout=timeout,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
                 )
                 try:
                     self._check(answer)
@@ -112,6 +138,14 @@ class BuildsClient:
             error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=f"set {TOKEN}")
         elif answer.status == 404 and said.startswith("there is no build"):
             error = ServiceError(f"{said.removesuffix(' here')} at {self.endpoint}", hint="flyte-build builds list")
+        elif answer.status == 422:
+            error = ServiceError(f"{self.endpoint} refused the build: {said}")
+        elif answer.status == 429:
+            error = ServiceQuota(f"{self.endpoint} does not take another build now: {said}")
+        elif answer.status == 405:
+            error = ServiceError(
+                f"{self.endpoint} takes no plans", hint="upgrade the build service, or use --engine buildx"
+            )
         elif answer.status >= 500:
             error = Unavailable(f"{self.endpoint} cannot answer now: {said}")
         raise error

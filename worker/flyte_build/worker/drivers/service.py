@@ -24,6 +24,7 @@ from flyte_build.worker.access.policy import Policies, Policy
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.drivers import service_plan
 from flyte_build.worker.drivers.pushed import new_bytes
 from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.secrets.projects import ProjectSecrets
@@ -50,13 +51,10 @@ class ServiceBuilding:
         policy = self._policy(request)
         client = RegistryClient()
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
-            spec = self._spec(request, policy, Path(folder) / "context")
-            if not spec.platforms:
-                spec = replace(spec, platforms=self._default(request))
-                log(f"the request names no platform: {_named(spec.platforms)} is this service's default")
-            planned = driver.prepare(spec, Path(folder) / "context", client)
-            for image in planned.resolved.context.images.values():
-                policy.check_base(image.repository)
+            if request.places is None:
+                planned = self._planned(request, policy, client, Path(folder) / "context", log)
+            else:
+                planned = service_plan.planned(request, policy)
             request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
             log(f"base {planned.resolved.base} for {_named(planned.plan.platforms)}")
@@ -102,6 +100,18 @@ class ServiceBuilding:
                 hint="whoever runs the service starts its workers with the --access of its endpoint",
             )
         return policies.of(request.project, request.domain)
+
+    def _planned(
+        self, request: BuildRequest, policy: Policy, client: RegistryClient, context: Path, log: LogSink
+    ) -> driver.Planned:
+        spec = self._spec(request, policy, context)
+        if not spec.platforms:
+            spec = replace(spec, platforms=self._default(request))
+            log(f"the request names no platform: {_named(spec.platforms)} is this service's default")
+        planned = driver.prepare(spec, context, client)
+        for image in planned.resolved.context.images.values():
+            policy.check_base(image.repository)
+        return planned
 
     def _default(self, request: BuildRequest) -> tuple[Platform, ...]:
         return tuple(Platform.parse(text) for text in request.platforms) or self.platforms

@@ -31,6 +31,7 @@ from flyte_build.worker.endpoint.image_service import ImageRpc
 from flyte_build.worker.endpoint.login import AuthRpc, LoginPages
 from flyte_build.worker.endpoint.messages import Bounded, inputs_of
 from flyte_build.worker.endpoint.pages import Pages
+from flyte_build.worker.endpoint.plans import PlansApi
 from flyte_build.worker.endpoint.runs import RunRpc
 from flyte_build.worker.endpoint.small import ActionsRpc, ClusterRpc
 from flyte_build.worker.endpoint.tasks import TaskRpc, Tasks
@@ -61,7 +62,12 @@ _FILES = (
 
 def application(parts: Parts, names: Names) -> ASGIApp:
     """Everything that this endpoint answers."""
-    routes = [*Pages(parts).routes(), *BuildsApi(parts).routes(), *_store_routes(parts.store)]
+    routes = [
+        *Pages(parts).routes(),
+        *BuildsApi(parts).routes(),
+        *PlansApi(parts).routes(),
+        *_store_routes(parts.store),
+    ]
     routes += LoginPages(parts.gate, secure=names.secure).routes() if parts.gate.guarded else []
     split = _Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), Router(routes))
     return Guarded(Known(split, parts.gate), names, any_host=parts.gate.guarded)

@@ -47,10 +47,14 @@ class Building:
     act: Callable[[BuildRequest, threading.Event], None] = lambda request, cancelled: None
     requests: list[BuildRequest] = field(default_factory=list)
     contexts: list[bytes] = field(default_factory=list)
+    files: list[dict[str, bytes]] = field(default_factory=list)
 
     def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         self.requests.append(request)
-        self.contexts.append(request.context.read_bytes() if request.context else b"")
+        if request.places is None:
+            self.contexts.append(request.context.read_bytes() if request.context else b"")
+        elif request.context is not None:
+            self.files.append({file.name: file.read_bytes() for file in request.context.iterdir()})
         for line in self.lines:
             log(line)
         for event in self.steps:

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flyte_build.builder.decoding import MAX_PLAN
-from flyte_build.registry.errors import FlyteBuildError, ServiceDenied, ServiceError, ServiceQuota
+from flyte_build.registry.errors import FlyteBuildError, ServiceError, ServiceQuota
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.plans import Places, sizes_of, take
 from flyte_build.worker.builds.task import build_task_spec, string_inputs
@@ -95,7 +95,7 @@ class Submission:
         data = self.parts.store.read(plan_key, MAX_PLAN)
         taken = take(data, asked.places(()), policy)
         files = self._files(asked, taken.plan)
-        missing = self._missing(files)
+        missing = self._missing(files, sizes_of(taken.plan))
         if missing:
             return {"missing": missing}
         places = asked.places(tuple(sorted((sha256, str(key)) for sha256, key in files.items())))
@@ -116,6 +116,7 @@ class Submission:
                 most_queued=limits.queued,
                 most_running=limits.running,
                 trace=self.parts.operating.traces.current(),
+                guarded=self.parts.policies.guarded,
             ),
             request_key,
         )
@@ -153,21 +154,18 @@ class Submission:
             for sha256 in sizes_of(plan)
         }
 
-    def _missing(self, files: Mapping[str, ObjectKey]) -> list[str]:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            there = pool.map(self._is_there, files.items())
-            return sorted(sha256 for sha256, found in zip(files, there, strict=True) if not found)
+    def _missing(self, files: Mapping[str, ObjectKey], sizes: Mapping[str, int]) -> list[str]:
+        def is_there(sha256: str) -> bool:
+            try:
+                return self.parts.store.sha256(files[sha256], sizes[sha256]) == sha256
+            except ServiceError as error:
+                if error.transient:
+                    raise
+                return False
 
-    def _is_there(self, file: tuple[str, ObjectKey]) -> bool:
-        sha256, key = file
-        try:
-            return self.parts.store.sha256(key) == sha256
-        except ServiceDenied:
-            raise
-        except ServiceError as error:
-            if error.transient:
-                raise
-            return False
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            there = pool.map(is_there, files)
+            return sorted(sha256 for sha256, found in zip(files, there, strict=True) if not found)
 
     def _keep(self, asked: AskedPlan, places: Places) -> dict[str, str]:
         data = places.encode()

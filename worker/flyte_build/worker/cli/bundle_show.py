@@ -112,19 +112,28 @@ class Moved:
             self._went += count
             if self._drawn and (now := time.monotonic()) >= self._next:
                 self._next = now + _OFTEN
-                of = f" of {size_of(self.total)}" if self.total else ""
-                click.echo(f"{_CLEAR}{self._verb} {size_of(self._went)}{of}", nl=False, err=True)
+                self._draw()
+
+    def end(self) -> None:
+        """Draw where it ended, and take the line away."""
+        if self._drawn:
+            if self._went:
+                self._draw()
+            click.echo(_CLEAR, nl=False, err=True)
+
+    def _draw(self) -> None:
+        of = f" of {size_of(self.total)}" if self.total else ""
+        click.echo(f"{_CLEAR}{self._verb} {size_of(self._went)}{of}", nl=False, err=True)
 
 
 @contextmanager
 def transfer(verb: str = "uploading") -> Iterator[Moved]:
     """Draws bytes that move on a terminal, and nowhere else."""
-    drawn = sys.stderr.isatty()
+    moved = Moved(verb, drawn=sys.stderr.isatty())
     try:
-        yield Moved(verb, drawn=drawn)
+        yield moved
     finally:
-        if drawn:
-            click.echo(_CLEAR, nl=False, err=True)
+        moved.end()
 
 
 def noted(*notes: str) -> None:

@@ -9,6 +9,7 @@ from tests.worker.conftest import Building, Clock
 from tests.worker.make import new_action, new_build
 from tests.worker.test_build_worker import until
 
+from flyte_build.registry.errors import ServiceError
 from flyte_build.worker.builds.lease import Lease
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
@@ -16,6 +17,7 @@ from flyte_build.worker.builds.values import Claim, Hold
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
+from flyte_build.worker.pod import _scratch
 from flyte_build.worker.stores.local import LocalStore
 
 
@@ -58,3 +60,24 @@ def test_a_lease_that_cannot_be_renewed_stops_the_build_whatever_the_reason(brea
     with Lease(breaking, claim) as lease:
         assert lease.cancelled.wait(10)
         assert (lease.lost, lease.asked) == (True, False)
+
+
+def _break_in(state: Path) -> None:
+    with _scratch(state, "w") as mine:
+        (mine / "file").touch()
+        assert sorted(path.name for path in mine.parent.iterdir()) == ["living", "living.lock", "w", "w.lock"]
+        raise OSError("the broker's socket")
+
+
+def test_a_workers_folder_is_its_own_and_blamed_for_its_own_faults_only(tmp_path: Path) -> None:
+    root = tmp_path / "scratch"
+    (root / "killed").mkdir(parents=True)
+    (root / "killed.lock").touch()
+    with _scratch(tmp_path, "living") as living:
+        with pytest.raises(OSError, match="the broker's socket"):
+            _break_in(tmp_path)
+        assert living.is_dir()
+    assert list(root.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceError, match="cannot be used: Not a directory"), _scratch(tmp_path / "file", "w"):
+        pass

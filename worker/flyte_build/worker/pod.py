@@ -170,22 +170,24 @@ def _signals(stopping: threading.Event) -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def _scratch(state: Path, owner: str) -> Iterator[Path]:
     """A folder of this worker's own, gone afterwards; those of workers that were killed are removed too."""
-    root = state / "scratch"
-    try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in root.glob("*.lock"):
-            with left.open("w") as lock, contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left.with_suffix(""), ignore_errors=True)
-                left.unlink(missing_ok=True)
-        path, file = root / owner, root / f"{owner}.lock"
-        with file.open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+    path = state / "scratch" / owner
+    file = path.with_name(f"{owner}.lock")
+    with contextlib.ExitStack() as opened:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _sweep(path.parent)
+            fcntl.flock(opened.enter_context(file.open("w")), fcntl.LOCK_EX)
+            opened.callback(file.unlink, missing_ok=True)
             path.mkdir(mode=0o700)
-            try:
-                yield path
-            finally:
-                shutil.rmtree(path, ignore_errors=True)
-                file.unlink(missing_ok=True)
-    except OSError as error:
-        raise ServiceError(f"the state directory {state} cannot be used: {error.strerror}") from error
+        except OSError as error:
+            raise ServiceError(f"the state directory {state} cannot be used: {error.strerror}") from error
+        opened.callback(shutil.rmtree, path, ignore_errors=True)
+        yield path
+
+
+def _sweep(root: Path) -> None:
+    for left in root.glob("*.lock"):
+        with left.open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+            left.unlink(missing_ok=True)

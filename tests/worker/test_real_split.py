@@ -51,11 +51,12 @@ def test_builds_are_taken_at_once_and_told_at_once(deployment: Deployment, parts
     deployment.until(lambda: len(deployment.ask("SELECT * FROM workers")) == 2)
     time.sleep(1)
     ask_for_build(deployment.url, spec(parts.base, "true"), "warm:1")
-    runs = [ask_for_build(deployment.url, spec(parts.base, "echo same > /same"), "same:1") for _ in range(10)]
+    same = spec(parts.base, "sleep 4; echo same > /same")  # longer than asking ten times takes
+    runs = [ask_for_build(deployment.url, same, "same:1") for _ in range(10)]
     ends = [wait_for_end(deployment.url, run) for run in runs]
     assert {end.status.phase for end in ends} == {5}, deployment.said()
     assert len([note for note in deployment.began() if note[:2] == ("begin", "same:1")]) == 1, "ten asked, one built"
-    again = ask_for_build(deployment.url, spec(parts.base, "echo same > /same"), "same:1")
+    again = ask_for_build(deployment.url, same, "same:1")
     assert wait_for_end(deployment.url, again).status.phase == 5
     assert "the queue is not heard" not in "".join(worker.said() for worker in workers)
 

@@ -6,6 +6,7 @@
     │   ├── InvalidSpec         an image spec; carries every problem found, each with its dotted path
     │   ├── MissingSecret       a build secret that is nowhere to be had
     │   ├── Unsaid              what the wire's message of an image has no words for
+    │   ├── UnknownRecipe       a plan by rules that this release does not know
     │   └── InvalidTree         a source tree that cannot be bundled
     ├── RegistryError           a registry was asked and the answer is no, or no answer
     │   ├── RegistryDenied      it knows us and refuses, or wants to know who we are

@@ -12,9 +12,26 @@ from flyteidl2.imagebuilder import definition_pb2 as pb
 from tests.builder.doubles import BASE, planned
 
 from flyte_build.builder import dockerfile
+from flyte_build.builder.check_plan import require_sound
+from flyte_build.builder.installs import (
+    CopyFiles,
+    LocalProject,
+    PinnedInstall,
+    PipInstall,
+    PixiInstall,
+    PoetryInstall,
+    ProjectInstall,
+    UvSync,
+    WheelInstall,
+)
+from flyte_build.builder.plan import LayersPlan, PlanLayer
+from flyte_build.builder.recipe import RECIPE
 from flyte_build.builder.sources import wire
+from flyte_build.builder.spec import Commands, PipOptions, SecretMount, User, Workdir
+from flyte_build.builder.trees import FileTree, PlanFile
+from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput, ServiceDenied
-from flyte_build.registry.names import ImageReference
+from flyte_build.registry.names import Digest, ImageReference
 from flyte_build.worker.access.policy import Policies
 from flyte_build.worker.access.targets import repository_of
 
@@ -35,7 +52,13 @@ HOSTILE = (
     "\u2028RUN --network=host true",
 )
 WORDS = ("FROM", "ARG", "USER", "RUN", "COPY", "ENV", "WORKDIR", "LABEL", "ENTRYPOINT", "SHELL", "")
-ALLOWED = ("--mount=type=bind,from=recipe,", "--mount=type=bind,from=", "--mount=type=cache,", "--mount=type=secret,")
+ALLOWED = (
+    "--mount=type=bind,from=recipe,",
+    "--mount=type=bind,from=",
+    "--mount=type=cache,",
+    "--mount=type=secret,",
+    "--mount=type=bind,source=trees/",
+)
 
 
 def layers(text: str) -> dict[str, Any]:
@@ -70,6 +93,50 @@ def test_no_text_of_a_client_becomes_an_instruction_or_an_option(where: str, tex
         return
     written = dockerfile.render(plan, ImageReference.parse(f"registry.test/base@sha256:{'a' * 64}"))
     _only_ours(written)
+
+
+def plans(text: str) -> dict[str, PlanLayer]:
+    """Every free text of a plan, which no spec has checked."""
+    tree = FileTree(files=(PlanFile(path=text, sha256="b" * 64),))
+    plain = FileTree(files=(PlanFile(path="x", sha256="b" * 64),))
+    digest = Digest("sha256", "c" * 64)
+    secrets = (SecretMount(name=text), SecretMount(name="x", env=text))
+    options = PipOptions(index_url=text, extra_index_urls=(text,), extra_args=text)
+    return {
+        "a path": CopyFiles(tree=tree, to="/x"),
+        "a path of one file": CopyFiles(tree=tree, to="/x", single=True),
+        "a place": CopyFiles(tree=plain, to=text),
+        "an owner": CopyFiles(tree=plain, to="/x", owner=text),
+        "a user": User(name=text),
+        "a folder to work in": Workdir(path=text),
+        "a command": Commands(commands=(text,)),
+        "a secret of a command": Commands(commands=("x",), secrets=secrets[:1]),
+        "a variable of a secret": Commands(commands=("x",), secrets=secrets[1:]),
+        "a package": PipInstall(packages=(text,)),
+        "an option": PipInstall(packages=("x",), options=options),
+        "a requirements file": PipInstall(requirements=(text,), tree=tree),
+        "pins": PinnedInstall(tree=tree, secrets=secrets[:1]),
+        "a project": ProjectInstall(tree=plain, projects=(LocalProject(path=text),)),
+        "a marker": ProjectInstall(tree=plain, projects=(LocalProject(path="x", marker=text),)),
+        "an argument of uv": UvSync(tree=plain, arguments=(text,)),
+        "an argument of poetry": PoetryInstall(tree=plain, arguments=(text,)),
+        "a wheel": WheelInstall(tree=plain, package=text),
+        "a manifest": PixiInstall(tool=digest, tree=plain, manifest=text),
+        "an environment": PixiInstall(tool=digest, tree=plain, manifest="x", environment=text),
+        "an argument of pixi": PixiInstall(tool=digest, tree=plain, manifest="x", arguments=(text,)),
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("where", tuple(plans("")))
+def test_no_text_of_a_plan_becomes_an_instruction_or_an_option(where: str, text: str) -> None:
+    base, amd64 = Digest("sha256", "a" * 64), Platform.parse("linux/amd64")
+    plan = LayersPlan(recipe=RECIPE, base=base, python="3.12", platforms=(amd64,), layers=(plans(text)[where],))
+    try:
+        require_sound(plan)
+    except FlyteBuildError:
+        return
+    _only_ours(dockerfile.render(plan, ImageReference.parse(f"registry.test/base@{base}")))
 
 
 def _only_ours(written: str) -> None:

@@ -16,6 +16,8 @@ from google.protobuf.message import DecodeError, Message
 from sqlalchemy import select
 
 from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.builds.plans import MAX_PLACES, Places
+from flyte_build.worker.builds.values import ACTIVE
 from flyte_build.worker.database.schema import ActionRow, BuildRow, TaskRow
 from flyte_build.worker.runs.objects import texts
 from flyte_build.worker.stores.keys import NATIVE_ROOT, ObjectKey, is_native
@@ -95,6 +97,11 @@ def references_in(database: Database, store: Store, held: Iterable[Held]) -> Ref
             inputs.add(inputs_object)
         for pair in session.execute(select(BuildRow.spec_object, BuildRow.context_object)):
             names.update(pair)
+        # Files of plans are needed until the build is done; whoever builds the plan again brings them again.
+        waiting = select(BuildRow.context_object).where(BuildRow.form == "plan", BuildRow.state.in_(ACTIVE))
+        plans = tuple(session.scalars(waiting))
+    for name in plans:
+        names.update(key for _, key in Places.decode(store.read(ObjectKey.parse(name), MAX_PLACES)).files)
     there = {str(one.key) for one in held if one.key.area == "inputs"}
     for name in inputs & there:
         names.update(_named(Inputs, store.read(ObjectKey.parse(name), _MAX_INPUTS)))

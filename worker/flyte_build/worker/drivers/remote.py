@@ -10,6 +10,7 @@ from typing import Any
 
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.context import Context
+from flyte_build.builder.decoding import MAX_PLAN
 from flyte_build.builder.engine import BuildOptions, BuiltImage
 from flyte_build.builder.plan import BuildPlan, LayersPlan
 from flyte_build.registry.client import RegistryClient
@@ -59,7 +60,12 @@ class RemoteEngine:
                 hint="build it here with --engine buildx, or write the image as layers",
             )
         started = time.monotonic()
-        asked = self._asked(plan, context, target, options)
+        data = encode(plan)
+        if len(data) > MAX_PLAN:
+            raise InvalidInput(
+                f"the plan has {len(data):,} bytes, and {MAX_PLAN:,} is the most", hint="copy fewer files"
+            )
+        asked = self._asked(data, context, target, options)
         begun = self._begin(asked, context)
         end = self._follow(begun, options)
         if end["id"] != begun and target.tags[1:]:
@@ -67,13 +73,13 @@ class RemoteEngine:
             end = self._follow(self._begin({**asked, "force": False}, context), options)
         return self._built(plan, end, time.monotonic() - started)
 
-    def _asked(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> dict[str, object]:
+    def _asked(self, data: bytes, context: Context, target: Target, options: BuildOptions) -> dict[str, object]:
         return {
             "version": 1,
             "project": self.project,
             "domain": self.domain,
             "target": str(target),
-            "plan": self.uploads.text(encode(plan)),
+            "plan": self.uploads.text(data),
             "base": str(context.base),
             "images": {str(digest): str(image) for digest, image in context.images.items()},
             "tags": list(target.tags[1:]),

@@ -19,18 +19,19 @@ NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 
 
 def spec_file(folder: Path, parts: Parts, name: str, command: str = "cat /app/src/m.py") -> Path:
+    """Files and a command, which no engine remembers from another run."""
     (folder / "src").mkdir(exist_ok=True)
     (folder / "src/m.py").write_text("print('from the client')", encoding="utf-8")
     (folder / "src/big.txt").write_text("big" * 1000, encoding="utf-8")
     file = folder / "image.toml"
-    layers = f'[[layers]]\ncopy = "src"\nto = "/app"\n\n[[layers]]\ncommands = ["{command}"]\n'
+    layers = f'[[layers]]\ncopy = "src"\nto = "/app"\n\n[[layers]]\ncommands = ["{command}; echo {name}"]\n'
     file.write_text(f'name = "{name}"\nbase = "{parts.base}"\n\n{layers}', encoding="utf-8")
     return file
 
 
 def remote(service: Service, file: Path, *flags: str) -> Done:
-    where = ("--registry", service.registry, "--engine", "remote")
-    return run("flyte-build", "image", file, *where, *flags, env={**NO_ENGINE, "FLYTE_BUILD_ENDPOINT": service.url})
+    env = {**NO_ENGINE, "FLYTE_BUILD_ENDPOINT": service.url, "FLYTE_BUILD_REGISTRY": ""}
+    return run("flyte-build", "image", file, "--engine", "remote", *flags, env=env)
 
 
 def uploads(service: Service) -> int:
@@ -84,8 +85,13 @@ def test_a_failing_step_is_told_as_an_engine_here_would(
     failed = remote(service, spec_file(tmp_path, parts, fresh_name, "echo the reason; exit 7"))
     assert failed.code == 1
     assert "the reason" in failed.err
-    assert "«command: echo the reason; exit 7» failed with exit code 7" in failed.err
+    assert f"«command: echo the reason; exit 7; echo {fresh_name}» failed with exit code 7" in failed.err
     assert "flyte-build builds logs " in failed.err
+    secret = tmp_path / "image.toml"
+    secret.write_text(f'{secret.read_text()}secrets = [{{ name = "token" }}]\n')
+    lacking = remote(service, secret)
+    assert lacking.code == 1
+    assert "the project flytesnacks has no secret 'token'" in lacking.err
 
 
 def test_an_interrupted_client_leaves_the_build_and_says_how_to_follow_and_stop_it(

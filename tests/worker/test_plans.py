@@ -14,6 +14,7 @@ import pytest
 from tests.builder.doubles import BASE, image, resolved, write
 from tests.worker.conftest import Building, Clock, Served
 from tests.worker.guarded import Guarded
+from tests.worker.make import new_action, new_build
 from tests.worker.sdk import upload
 
 from flyte_build.builder.canonical import encode
@@ -30,10 +31,13 @@ from flyte_build.registry.errors import BuildFailed, FlyteBuildError, InvalidInp
 from flyte_build.registry.names import Digest, Repository, Target
 from flyte_build.worker.access.policy import Limits, Place, Policy
 from flyte_build.worker.builds.plans import Places, fetch_files, take
+from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.client.builds import BuildsClient
 from flyte_build.worker.client.files import FileUploads
+from flyte_build.worker.database.engine import Database
 from flyte_build.worker.drivers.remote import RemoteEngine
 from flyte_build.worker.endpoint.plan_request import AskedPlan
+from flyte_build.worker.retention import references_in
 from flyte_build.worker.stores.keys import ObjectKey
 from flyte_build.worker.stores.local import LocalStore
 
@@ -164,6 +168,19 @@ def test_a_worker_takes_no_file_that_is_not_what_its_name_says(tmp_path: Path, c
     kept.write_bytes(b"evil")
     with pytest.raises(ServiceError, match="is not what its name says"):
         fetch_files(store, Places(base="", files=((sha256, str(key)),)), tmp_path / "second")
+
+
+def test_files_of_a_plan_are_kept_while_it_waits(
+    tmp_path: Path, clock: Clock, builds: Builds, database: Database
+) -> None:
+    store = LocalStore(tmp_path / "store", base_url=lambda: "http://127.0.0.1:1/store", clock=clock)
+    store.open()
+    file, places = ObjectKey.upload("p", "development", "x", "file"), f"inputs/p/development/{'1' * 64}/places.json"
+    store.write(ObjectKey.parse(places), Places(base="", files=(("s", str(file)),)).encode())
+    _, build = builds.submit(new_build(form="plan", context_object=places), new_action())
+    assert references_in(database, store, ()).hold(file)
+    builds.cancelled(builds.claim("w", build.id) or pytest.fail("it is not there"))
+    assert not references_in(database, store, ()).hold(file)
 
 
 @dataclass(frozen=True)
@@ -330,6 +347,9 @@ def test_another_projects_places_are_refused(guarded: Guarded, tmp_path: Path) -
         asking(url, "q", alice).build(one)
     with pytest.raises(ServiceDenied, match="may not use the project q/development"):
         begin(own, one, project="q")
+    assert own.engine.service.registry("p", "development") == "127.0.0.1:5000/images/p"
+    with pytest.raises(ServiceDenied, match="may not use the project q/development"):
+        own.engine.service.registry("q", "development")
     with pytest.raises(ServiceDenied):
         begin(replace(own, engine=replace(own.engine, service=replace(own.engine.service, token=""))), one)
     with pytest.raises(ServiceError, match=r"do not go to .*images/q/demo"):

@@ -18,7 +18,7 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Registry, Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
-from flyte_build.worker.cli.remote import REFUSED
+from flyte_build.worker.cli.remote import REFUSED, registry_of
 from flyte_build.worker.cli.secrets import secret_sources
 from flyte_build.worker.cli.wishes import wishes_of
 from flyte_build.worker.drivers import image as driver
@@ -115,7 +115,7 @@ class Asked:
     def _placed(self, found: FoundSpec) -> FoundSpec:
         spec = found.spec
         platforms = tuple(Platform.parse(text) for text in self.texts("platforms"))
-        registry = self.text("registry") or spec.registry or self._settings.registry
+        registry = self.text("registry") or spec.registry or self._settings.registry or self._service_registry()
         spec = replace(
             spec,
             name=self.text("name") or spec.name,
@@ -124,6 +124,9 @@ class Asked:
             platforms=platforms or spec.platforms or self._settings.platforms,
         )
         return replace(found, spec=references.look_up(spec, self._settings.images))
+
+    def _service_registry(self) -> str | None:
+        return registry_of(self) if self.text("engine") == "remote" else None
 
     @property
     def secrets(self) -> SecretSources:

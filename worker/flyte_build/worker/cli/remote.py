@@ -48,6 +48,14 @@ def remote_options(command: Command) -> Command:
     return command
 
 
+def registry_of(asked: Asked) -> str | None:
+    """Where the service puts images of this project that name no registry; None without a service of ours."""
+    from flyte_build.worker.cli.builds import client_of
+
+    project, domain = asked.scope
+    return client_of(asked.text("endpoint"), insecure=asked.is_set("insecure")).registry(project, domain) or None
+
+
 def build(planned: Planned, registry: RegistryClient, asked: Asked) -> Outcome:
     """The image, found or built by the service. An interrupted client leaves the build going on, and says so."""
     from flyte_build.bundler.signed import SignedUploads

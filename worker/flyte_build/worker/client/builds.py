@@ -48,6 +48,11 @@ class BuildsClient:
         """Stops a build; how many runs waited for it."""
         return int(self._document("POST", f"{_PATH}/{quote(build_id, safe='')}/cancel")["runs"])
 
+    def registry(self, project: str, domain: str) -> str:
+        """Where a project's images go whose target names no registry; empty when the service has no such place."""
+        asked = urlencode({"project": project, "domain": domain})
+        return str(self._document("GET", f"/api/v1/registry?{asked}").get("registry", ""))
+
     def begin(self, asked: Mapping[str, object], request_id: str) -> Mapping[str, Any]:
         """Asks for the build of a plan: `{"build": …}`, or `{"missing": [sha256, …]}` and nothing was begun.
 

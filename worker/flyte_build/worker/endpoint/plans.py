@@ -1,5 +1,6 @@
 """Builds of plans over plain HTTP, for `flyte-build image --engine remote`.
 
+GET  /api/v1/registry?project=&domain=   {"version": 1, "registry"}: where images go whose target names no registry
 POST /api/v1/builds   {"version": 1, "project", "domain", "target": "<registry>/<name>:<tag>", "plan": native URL,
                        "base": reference, "images": {digest: reference}, "tags": […], "files": {sha256: native URL},
                        "force": bool, "timeout": seconds}
@@ -34,7 +35,7 @@ from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.inputs import inputs_key
 from flyte_build.worker.endpoint.plan_request import AskedPlan
 from flyte_build.worker.runs.values import ActionName, Kind, NewAction
-from flyte_build.worker.stores.keys import ObjectKey, key_of_native
+from flyte_build.worker.stores.keys import ObjectKey, key_of_native, parse_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from flyte_build.builder.plan import LayersPlan
     from flyte_build.worker.endpoint.parts import Parts
 
+REGISTRY_PATH = "/api/v1/registry"
 _MAX_BODY = 16 << 20
 _AT_ONCE = 8
 _log = logging.getLogger(__name__)
@@ -53,11 +55,22 @@ class PlansApi:
     """Begins builds of plans."""
 
     def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._submission = Submission(parts=parts)
 
     def routes(self) -> list[Route]:
         """Where it is."""
-        return [Route(BUILDS_PATH, self._begin, methods=["POST"])]
+        return [Route(BUILDS_PATH, self._begin, methods=["POST"]), Route(REGISTRY_PATH, self._registry)]
+
+    async def _registry(self, request: Request) -> Response:
+        project, domain = (request.query_params.get(name, "") for name in ("project", "domain"))
+        if not caller().may(project, domain):
+            return _refused(403, f"{caller().who} may not use the project {project[:80]}/{domain[:80]}")
+        try:
+            policy = self._parts.policies.of(parse_scope(project, "project"), parse_scope(domain, "domain"))
+        except FlyteBuildError as error:
+            return _refused(422, error.sentence)
+        return JSONResponse({"version": 1, "registry": policy.registry})
 
     async def _begin(self, request: Request) -> Response:
         body = bytearray()

@@ -6,13 +6,14 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.builder.doubles import BASE, image, resolved, write
-from tests.worker.conftest import Building, Clock, Served
+from tests.worker.conftest import REFERENCE, Building, Clock, Served
 from tests.worker.guarded import Guarded
 from tests.worker.make import new_action, new_build
 from tests.worker.sdk import upload
@@ -32,6 +33,7 @@ from flyte_build.registry.names import Digest, Repository, Target
 from flyte_build.worker.access.policy import Limits, Place, Policy
 from flyte_build.worker.builds.plans import Places, fetch_files, take
 from flyte_build.worker.builds.records import Builds
+from flyte_build.worker.builds.request import BuildJoined, BuildRequest
 from flyte_build.worker.client.builds import BuildsClient
 from flyte_build.worker.client.files import FileUploads
 from flyte_build.worker.database.engine import Database
@@ -190,9 +192,11 @@ class Asking:
     engine: RemoteEngine
     events: list[object]
 
-    def build(self, one: Made, plan: BuildPlan | None = None, name: str = "registry.test/p/demo") -> Any:
+    def build(
+        self, one: Made, plan: BuildPlan | None = None, name: str = "registry.test/p/demo", tags: tuple[str, ...] = ()
+    ) -> Any:
         chosen = plan or one.plan
-        target = Target(Repository.parse(name), (chosen.tag,))
+        target = Target(Repository.parse(name), (chosen.tag, *tags))
         return self.engine.build(chosen, one.context, target, BuildOptions(progress=self.events.append))
 
 
@@ -222,8 +226,9 @@ def held(served: Served) -> set[str]:
 def test_only_what_the_service_lacks_is_uploaded(served: Served, building: Building, tmp_path: Path) -> None:
     building.steps = (StepEnded(title="copy to /app", seconds=0.1),)
     one, asked = made(tmp_path), asking(served.url)
-    with pytest.raises(ServiceError, match="another image than was asked for"):
-        asked.build(one)  # the double builds always the same
+    built = asked.build(one)
+    assert (str(built.reference), built.status, built.engine) == (REFERENCE, "built", "remote")
+    assert built.spec_digest == one.plan.spec_digest
     assert asked.events[0][0] == "begun"  # type: ignore[index]
     assert asked.events[1:4] == ["resolving", "pushing", StepEnded(title="copy to /app", seconds=0.1)]
     files = {sha256: path.read_bytes() for sha256, path in one.context.files.items()}
@@ -233,7 +238,8 @@ def test_only_what_the_service_lacks_is_uploaded(served: Served, building: Build
 
     (tmp_path / "src/n.txt").write_text("three")
     two, before = made(tmp_path / "again", **{"src/n.txt": "three"}), held(served)
-    with pytest.raises(ServiceError):
+    building.lies = True
+    with pytest.raises(ServiceError, match="another image than was asked for"):
         asked.build(two)
     assert held(served) - before == {two.plan.spec_digest.hex, hashlib.sha256(b"three").hexdigest()}
     assert building.files[1] != building.files[0]
@@ -246,20 +252,19 @@ def test_a_file_that_somebody_altered_is_sent_again_under_another_name(
     one = made(tmp_path)
     sha256 = hashlib.sha256(b"two").hexdigest()
     # Whoever is first at this name decides what lies there; that it is not what is wanted is found out.
-    (tmp_path / "evil").write_bytes(b"evil")
+    (tmp_path / "evil").write_bytes(b"bad")
     lie = Parcel(
         kind="file",
         digest=Digest("sha256", sha256),
         files=1,
-        size=4,
+        size=3,
         archive_digest=Digest("sha256", sha256),
-        archive_size=4,
-        md5=hashlib.md5(b"evil").digest(),
+        archive_size=3,
+        md5=hashlib.md5(b"bad").digest(),
     )
     uri = upload_parcel(lambda: (lie, tmp_path / "evil"), asking(served.url).engine.uploads.uploads).uri
     assert sha256 in held(served)
-    with pytest.raises(ServiceError, match="another image"):
-        asking(served.url).build(one)
+    asking(served.url).build(one)
     assert building.files[0][sha256] == b"two"
 
     asked = {**ASKED, "base": str(one.context.base), "plan": upload(served.url, one.data, "plan.json")}
@@ -324,6 +329,33 @@ def test_a_request_that_is_sent_twice_begins_once_and_equal_ones_join(
     go.set()
     list(asked.engine.service.log(first["build"]["id"], follow=True))
     assert len(building.requests) == 1
+
+
+@pytest.mark.real
+def test_who_joins_another_build_gets_the_tags_that_it_asked_for(
+    served: Served, building: Building, tmp_path: Path
+) -> None:
+    one, go, settled, joined = made(tmp_path), threading.Event(), threading.Event(), threading.Event()
+
+    def settle(request: BuildRequest, _: object) -> None:
+        try:
+            request.settle("the image")
+        except BuildJoined:
+            joined.set()
+            raise
+        settled.set()
+        assert go.wait(20)
+
+    building.act = settle
+    with ThreadPoolExecutor() as pool:
+        plain = pool.submit(asking(served.url).build, one)
+        assert settled.wait(20)
+        tagged = pool.submit(asking(served.url).build, one, tags=("v1",))
+        assert joined.wait(20)
+        go.set()
+        assert plain.result(30).reference == tagged.result(30).reference
+    asked = [request.places.tags for request in building.requests if request.places]
+    assert asked == [(), ("v1",), ("v1",)], "joined, and asked again"
 
 
 @pytest.mark.real

@@ -6,11 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyte_build.builder.plan import BuildPlan, plan
+from flyte_build.builder.canonical import encode
+from flyte_build.builder.check_plan import require_sound
+from flyte_build.builder.decoding import decode
+from flyte_build.builder.plan import BuildPlan, LayersPlan, plan
 from flyte_build.builder.resolve import ResolvedSpec, resolve
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import RegistryMissing
+from flyte_build.registry.errors import FlyteBuildError, RegistryMissing
 from flyte_build.registry.names import Digest, ImageName, ImageReference
 
 AMD64 = Platform.parse("linux/amd64")
@@ -42,8 +45,15 @@ def resolved(spec: ImageSpec, root: Path = Path()) -> ResolvedSpec:
 
 
 def planned(spec: ImageSpec, root: Path = Path()) -> BuildPlan:
-    """The plan of `spec`, as `resolved`."""
-    return plan(resolved(spec, root))
+    """The plan of `spec`, as `resolved`; a service that did not make it would take it."""
+    made = plan(resolved(spec, root))
+    try:
+        assert decode(encode(made)) == made
+        if isinstance(made, LayersPlan):
+            require_sound(made)
+    except FlyteBuildError as error:
+        raise AssertionError(f"a plan of ours is refused: {error}") from error
+    return made
 
 
 def image(**changes: object) -> ImageSpec:

@@ -13,7 +13,7 @@ demo: setup ## build a real image and a bundle, and say what happens
 	@$(PARTS) run examples/hello/demo
 
 test: setup ## run every test, with a real engine and a real registry (ARGS="-k word" for some)
-	@PARTS_MULTI=1 $(PARTS) run $(BIN)/pytest tests --hypothesis-profile=full $(ARGS)
+	@PARTS_MULTI=1 $(PARTS) run $(BIN)/pytest tests -n 2 --dist loadfile --hypothesis-profile=full $(ARGS)
 
 check: lint ## what needs no engine: lint, types, layers, quick tests (under a minute)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not real" -q -n auto

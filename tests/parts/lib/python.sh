@@ -2,6 +2,10 @@
 # The Python environment .venv: made by uv, made again only when what it is made from changes.
 
 PARTS_VENV=$PARTS_ROOT/.venv
+# An activated environment is no source of the python and the uv that make it anew.
+PATH=:$PATH:
+PATH=${PATH//:$PARTS_VENV\/bin:/:}
+PATH=${PATH#:} PATH=${PATH%:}
 
 python_environment() { mkdir -p "$PARTS_STATE" "$PARTS_LOGS" && locked "$PARTS_STATE/venv.lock" venv_ensure; }
 

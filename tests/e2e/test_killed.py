@@ -28,7 +28,10 @@ def left(*folders: Path) -> list[str]:
 def ended_by(number: int, argv: list[str], env: Mapping[str, str], running: Path) -> int:
     """The exit code of a build that got the signal once `running` holds something."""
     command = [str(BIN / "flyte-build"), *argv]
-    with subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as a terminal gives it: the tests may run under nohup
+    started = subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    signal.signal(signal.SIGHUP, ignored)
+    with started as process:
         end = time.monotonic() + 60
         while not left(running):
             assert process.poll() is None, process.communicate()

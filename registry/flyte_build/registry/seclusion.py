@@ -24,8 +24,8 @@ def seclusion(address: str) -> int:
 
 
 def _level(ip: _Address) -> int:
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        return PUBLIC  # What is inside decides.
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour):
+        return PUBLIC  # What is inside decides; Pythons before 3.11.4 call all of 6to4 private.
     if ip.is_loopback or ip.is_link_local or ip.is_unspecified:
         return LOCAL
     is_own = ip in _LOCAL_NAT64

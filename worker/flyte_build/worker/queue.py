@@ -121,7 +121,8 @@ def _configuration(name: str, *, embedded: bool) -> dict[str, object]:
         "task_ignore_result": True,
         "task_acks_late": False,
         "task_default_queue": name,
-        "task_queues": [Broadcast(name)],  # type: ignore[no-untyped-call]
+        # Acknowledged by nobody: a worker whose broker is killed between a ring and its acknowledgement stays deaf.
+        "task_queues": [Broadcast(name, no_ack=True)],  # type: ignore[no-untyped-call]
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,

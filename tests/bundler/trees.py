@@ -9,6 +9,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from flyte_build.bundler.tree import SourceTree, list_tree
+
 
 def make(root: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write `files` below `root`; a content that starts with `->` is a link to the rest of it."""
@@ -45,3 +47,8 @@ def trees(draw: st.DrawFn) -> dict[str, tuple[bytes, bool]]:
     paths = draw(st.lists(st.lists(_names, min_size=1, max_size=3).map("/".join), min_size=1, max_size=8, unique=True))
     kept = [p for p in paths if not any(q.startswith(f"{p}/") for q in paths)]
     return {path: (draw(_contents), draw(st.booleans())) for path in kept}
+
+
+def listed(root: Path, *include: str) -> set[str]:
+    """The paths that a tree with these includes has."""
+    return {entry.path for entry in list_tree(SourceTree(root=root, include=include)).manifest.entries}

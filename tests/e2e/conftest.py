@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -87,10 +88,16 @@ class Service:
 @pytest.fixture(scope="module")
 def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """`flyte-build serve` as a process of its own, on a port of its own."""
-    state = tmp_path_factory.mktemp("service") / "state"
     registry = f"{parts.registry}/service-{uuid.uuid4().hex[:8]}"
-    log = state.parent / "serve.log"
-    argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry]
+    with served(tmp_path_factory.mktemp("service") / "state", registry) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def served(state: Path, registry: str, *flags: str) -> Iterator[Service]:
+    """The same, with a state folder, a place for images and flags of a test's own."""
+    log = state.parent / f"{state.name}.log"
+    argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry, *flags]
     with log.open("wb") as sink:
         process = subprocess.Popen(argv, stderr=sink, stdin=subprocess.DEVNULL)
     try:

@@ -150,8 +150,8 @@ def test_two_requests_that_turn_out_to_be_one_image_are_one_build(builds: Builds
     mine, theirs = builds.claim("a", one.id), builds.claim("b", other.id)
     assert mine is not None
     assert theirs is not None
-    assert builds.settle(mine, "repository@sha256:x")
-    assert not builds.settle(theirs, "repository@sha256:x")
+    assert builds.settle(mine, "repository@sha256:x") is not None
+    assert builds.settle(theirs, "repository@sha256:x") is None
     assert not builds.succeed(theirs, OUTCOME), "it is nobody's any more"
     builds.succeed(mine, OUTCOME)
     assert [phase(actions, action) for action in (first, second)] == [Phase.SUCCEEDED] * 2

@@ -137,9 +137,11 @@ class Attempt:
         if found != asked:
             raise ServiceError("the uploaded spec or context is not what was asked to be built", hint="build again")
 
-    def _settle(self, image_key: str) -> None:
-        if not self._builds.settle(self._claim, image_key):
+    def _settle(self, image_key: str) -> str:
+        known = self._builds.settle(self._claim, image_key)
+        if known is None:
             raise BuildJoined
+        return known
 
 
 def _failure_of(error: FlyteBuildError, log: BuildLog) -> BuildFailure:

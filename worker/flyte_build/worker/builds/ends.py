@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flyte_build.worker.builds import rows
+from flyte_build.worker.builds.images import remember
 from flyte_build.worker.builds.parts import part_succeeded, stop_parts
 from flyte_build.worker.builds.values import ACTIVE, BuildState
 from flyte_build.worker.database.engine import value_of
@@ -54,6 +55,8 @@ def succeed(session: Session, row: BuildRow, outcome: BuildOutcome, now: float) 
     """The image is there."""
     row.state, row.ended_at = BuildState.SUCCEEDED.value, now
     row.reference, row.spec_digest, row.status = outcome.reference, outcome.spec_digest, outcome.status
+    row.bases = outcome.bases
+    remember(session, row, now)
     if row.parent_id:
         part_succeeded(session, row, now)
     return tell(session, row, lambda action: rows.succeeded(session, action, outcome.reference, now))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from flyte_build.worker.builds import ends, rows
+from flyte_build.worker.builds import ends, images, rows
 from flyte_build.worker.builds.order import next_in_line
 from flyte_build.worker.builds.parts import stop_parts, to_join
 from flyte_build.worker.builds.quota import make_room, may_run, one_at_a_time
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from flyte_build.worker.builds.images import Answer
     from flyte_build.worker.builds.request import BuildOutcome
     from flyte_build.worker.database.bell import Bell
     from flyte_build.worker.database.engine import Database
@@ -57,6 +58,14 @@ class Builds:
             if row.state == BuildState.RUNNING.value:
                 advance(session, run, Phase.RUNNING, now)
             return value_of(Action, run), value_of(Build, row)
+
+    def answer(self, answer: Answer, action: NewAction) -> Action:
+        """Begins a run that has its image already: it ends here, and its log is that of the build that made it."""
+        now = self.clock()
+        with self.database.write() as session:
+            run = begin(session, action, now, build_id=answer.build.id)
+            rows.succeeded(session, run, answer.reference, now)
+            return value_of(Action, run)
 
     def get(self, build_id: str) -> Build | None:
         """The build of this id; where it was found to be another's, that one."""
@@ -112,18 +121,19 @@ class Builds:
             row.lease_until = self.clock() + self.lease_seconds
             return Hold(held=True, stop=row.cancel_requested)
 
-    def settle(self, claim: Claim, image_key: str) -> bool:
-        """Says which image this build makes; False when another one makes it right now, and then it is that one's.
+    def settle(self, claim: Claim, image_key: str) -> str | None:
+        """Says which image this build makes: what this service pushed of it before (see `images.known`).
 
-        Whoever waits for this build waits for the other one from then on.
+        None when another build makes it right now, and then it is that one's: whoever waits for this build waits for
+        the other one from then on. None as well when the claim was lost.
         """
         now = self.clock()
         with self.database.write() as session:
             row = rows.held(session, claim)
-            if row is None or row.parent_id:
-                return row is not None
-            if _marked(session, row, image_key):
-                return True
+            if row is None:
+                return None
+            if row.parent_id or _marked(session, row, image_key):
+                return images.known(session, row.project, image_key)
             same = select(BuildRow).filter_by(project=row.project, domain=row.domain, image_key=image_key)
             running = same.where(BuildRow.state == BuildState.RUNNING.value, BuildRow.id != row.id)
             other = session.scalars(running.with_for_update()).first()
@@ -134,7 +144,7 @@ class Builds:
             else:
                 woken = ends.join(session, row, other, now)
         self.bell.ring(*woken)
-        return False
+        return None
 
     def succeed(self, claim: Claim, outcome: BuildOutcome) -> bool:
         """The build is done; False when the claim was lost, and then nothing changes."""

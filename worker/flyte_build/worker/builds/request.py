@@ -23,8 +23,9 @@ class BuildJoined(Exception):
     """Another build makes the same image right now; there is nothing left to do."""
 
 
-def unsettled(image_key: str) -> None:
-    """For when nobody else builds."""
+def unsettled(image_key: str) -> str:  # noqa: ARG001
+    """For when nobody else builds, and nothing is remembered."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class BuildRequest:
     builder's own.
     `guarded`: it was asked of a service with rules of who may, which the builder must have too.
     With `places`, `spec` is our canonical plan and `context` a folder with its files, named by sha256.
-    `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined.
+    `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined. It
+    answers the pinned reference that this service pushed for them, or an empty text.
     """
 
     spec: bytes
@@ -57,7 +59,7 @@ class BuildRequest:
     part: str = ""
     parts: tuple[Part, ...] = ()
     timeout: float = 0.0
-    settle: Callable[[str], None] = unsettled
+    settle: Callable[[str], str] = unsettled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,8 @@ class BuildOutcome:
     """An image that is pushed: `reference` is `host/repository@sha256:…`.
 
     `pushed_bytes` is the size of its layers that the base does not have, 0 when it was there already. `afterwards` is
-    what nobody is to wait for; each says what went wrong, in sentences.
+    what nobody is to wait for; each says what went wrong, in sentences. `bases` is what the spec was planned with
+    (`Resolved.encode`), empty where a plan was sent.
     """
 
     reference: str
@@ -74,6 +77,7 @@ class BuildOutcome:
     seconds: float
     pushed_bytes: int = 0
     afterwards: tuple[Callable[[], list[str]], ...] = ()
+    bases: str = ""
 
 
 class LogSink(Protocol):

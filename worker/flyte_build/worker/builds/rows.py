@@ -70,7 +70,7 @@ def new_row(new: NewBuild, now: float) -> BuildRow:
 
 def _blank() -> dict[str, object]:
     texts = dict.fromkeys(
-        ("owner", "reference", "spec_digest", "status", "error", "step", "error_log", "image_key", "failure"),
+        ("owner", "reference", "spec_digest", "status", "error", "step", "error_log", "image_key", "failure", "bases"),
         "",
     )
     numbers = dict.fromkeys(("attempts", "lease_until", "parts", "not_before"), 0)

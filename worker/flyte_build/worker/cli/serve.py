@@ -27,6 +27,7 @@ from flyte_build.worker.cli.service_flags import (
     queue_timeout_option,
     secrets_option,
     store_option,
+    trust_registry_option,
     warn_early,
 )
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 @click.option("--tls-key", type=FILE, help="The key of --tls-cert.")
 @builder_option
 @builder_tls_option
+@trust_registry_option
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option(
     "--trust-sdk-tags",
@@ -97,6 +99,7 @@ def serve(
     tls_key: Path | None,
     builder: str | None,
     builder_tls: Path | None,
+    trust_registry: bool,
     concurrency: int,
     trust_sdk_tags: bool,
     build_task: Literal["built-in", "registered"],
@@ -133,6 +136,7 @@ def serve(
         platforms=wanted,
         policies=policies_of(target, access),
         secrets=ProjectSecrets(root=secrets),
+        trust_registry=trust_registry,
     )
     run(
         ServeSettings(

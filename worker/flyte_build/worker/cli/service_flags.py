@@ -74,6 +74,11 @@ secrets_option = click.option(
     envvar="FLYTE_BUILD_SECRETS",
     help="Build secrets of projects: <project>/<group>/<key> below this folder, like mounted Kubernetes Secrets.",
 )
+trust_registry_option = click.option(
+    "--trust-registry",
+    is_flag=True,
+    help="Believe what an image in the registry says of itself: where nobody else can push, and a database is new.",
+)
 log_format_option = click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),

@@ -26,6 +26,7 @@ from flyte_build.worker.cli.service_flags import (
     queue_timeout_option,
     secrets_option,
     store_option,
+    trust_registry_option,
     warn_early,
 )
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @access_option
 @builder_option
 @builder_tls_option
+@trust_registry_option
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Builds at once.")
 @click.option("--platform", "platforms", multiple=True, help="Take builds for this only (repeatable); all by default.")
 @click.option(
@@ -82,6 +84,7 @@ def worker(
     access: Path | None,
     builder: str | None,
     builder_tls: Path | None,
+    trust_registry: bool,
     concurrency: int,
     platforms: tuple[str, ...],
     build_timeout: float,
@@ -137,5 +140,6 @@ def worker(
             timeout=build_timeout,
             policies=policies_of(target, access),
             secrets=ProjectSecrets(root=secrets),
+            trust_registry=trust_registry,
         ),
     )

@@ -64,6 +64,8 @@ class BuildRow(Base):
         Index("builds_by_state", "state", "created_at"),
         Index("builds_by_parent", "parent_id"),
         Index("builds_by_sdk_name", "project", "domain", "sdk_name"),
+        Index("builds_by_key", "project", "domain", "key"),
+        Index("builds_by_image", "project", "domain", "image_key"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -106,6 +108,19 @@ class BuildRow(Base):
     sdk_name: Mapped[str] = mapped_column(default="", server_default="")
     # Whether it was asked of a service with rules of who may: then a worker without them must not build it.
     guarded: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # What its spec was planned with besides its own bytes (`builds.images.Resolved`, JSON); empty for a plan.
+    bases: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class ImageRow(Base):
+    """An image that this service built: repository and spec digest (`image_key`) -> the digest that was pushed."""
+
+    __tablename__ = "images"
+
+    project: Mapped[str] = mapped_column(primary_key=True)
+    image_key: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str]
+    built_at: Mapped[float]
 
 
 class BuildLogRow(Base):

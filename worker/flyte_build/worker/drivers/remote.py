@@ -25,6 +25,7 @@ from flyte_build.registry.errors import (
 )
 from flyte_build.registry.names import ImageReference, Target
 from flyte_build.worker.builds.entries import Entry
+from flyte_build.worker.builds.values import ACTIVE
 from flyte_build.worker.client.builds import BuildsClient
 from flyte_build.worker.client.files import FileUploads
 from flyte_build.worker.drivers.image import Outcome, Planned, check
@@ -68,7 +69,7 @@ class RemoteEngine:
         asked = self._asked(data, context, target, options)
         begun = self._begin(asked, context)
         end = self._follow(begun, options)
-        if end["id"] != begun and target.tags[1:]:
+        if end["id"] != begun["id"] and target.tags[1:]:
             # It turned out to be the same image as another build's, which knows nothing of our tags.
             end = self._follow(self._begin({**asked, "force": False}, context), options)
         return self._built(plan, end, time.monotonic() - started)
@@ -87,8 +88,8 @@ class RemoteEngine:
             "timeout": options.timeout or 0,
         }
 
-    def _begin(self, asked: Mapping[str, object], context: Context) -> str:
-        """The id of the build, once the service has everything."""
+    def _begin(self, asked: Mapping[str, object], context: Context) -> Mapping[str, Any]:
+        """The document of the build, once the service has everything."""
         answer = self.service.begin(asked, uuid.uuid4().hex)
         if missing := answer.get("missing"):
             known = {str(sha256) for sha256 in missing} & context.files.keys()
@@ -96,12 +97,16 @@ class RemoteEngine:
             answer = self.service.begin({**asked, "files": files}, uuid.uuid4().hex)
         if "build" not in answer:
             raise ServiceError(f"{self.service.endpoint} lacks files that it was given", hint="build again")
-        build_id = str(answer["build"]["id"])
-        self.begun(build_id)
-        return build_id
+        build: Mapping[str, Any] = answer["build"]
+        if build["state"] in ACTIVE:
+            self.begun(str(build["id"]))
+        return build
 
-    def _follow(self, build_id: str, options: BuildOptions) -> Mapping[str, Any]:
-        """The build's document when it has ended."""
+    def _follow(self, begun: Mapping[str, Any], options: BuildOptions) -> Mapping[str, Any]:
+        """The build's document when it has ended; of an image that was there already, that is now."""
+        if begun["status"] == "exists":
+            return begun
+        build_id = str(begun["id"])
         for entry in self.service.log(build_id, follow=True):
             if not isinstance(entry, Entry):
                 return entry

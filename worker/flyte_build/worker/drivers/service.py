@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from flyte_build.builder.buildx.engine import BuildxEngine
-from flyte_build.builder.engine import BuildOptions, BuiltImage
+from flyte_build.builder.engine import BuildOptions
 from flyte_build.builder.join import join_parts
 from flyte_build.builder.machine import find_machine
+from flyte_build.builder.resolve import BaseResolver
 from flyte_build.builder.sources import wire
 from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
 from flyte_build.bundler.receive import extract
@@ -25,9 +27,20 @@ from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import service_plan
+from flyte_build.worker.drivers.asked import Asked
 from flyte_build.worker.drivers.pushed import new_bytes
 from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.secrets.projects import ProjectSecrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What became of a request. `afterwards` is what nobody is to wait for."""
+
+    reference: ImageReference
+    status: Literal["built", "exists"] = "built"
+    pushed_bytes: int = 0
+    afterwards: tuple[Callable[[], list[str]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +48,8 @@ class ServiceBuilding:
     """`ImageBuilding` by the buildx engine.
 
     `registry` takes images whose target names none, if `policies` do not say otherwise. `platforms` are built where the
-    request names none, which the SDK never does. `builder` is a Buildx builder's name.
+    request names none, which the SDK never does. `builder` is a Buildx builder's name. What is in the registry under a
+    plan's tag is an answer if this service pushed it; with `trust_registry` also if it says that it is of that plan.
     """
 
     registry: str
@@ -44,53 +58,74 @@ class ServiceBuilding:
     platforms: tuple[Platform, ...] = DEFAULT_PLATFORMS
     builder: str | None = None
     timeout: float = 3600.0
+    trust_registry: bool = False
 
     def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         """As `ImageBuilding`."""
         started = time.monotonic()
         policy = self._policy(request)
         client = RegistryClient()
+        asked = Asked(client)
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
             if request.places is None:
-                planned = self._planned(request, policy, client, Path(folder) / "context", log)
+                planned = self._planned(request, policy, asked, Path(folder) / "context", log)
             else:
                 planned = service_plan.planned(request, policy)
-            request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
+            known = request.settle(f"{planned.target.repository}@{planned.plan.spec_digest}")
             log(f"image {planned.target}")
             log(f"base {planned.resolved.base} for {_named(planned.plan.platforms)}")
-            if request.part or request.parts:
-                found = None if request.force else driver.check(planned, client).built
-                if found is not None or request.parts:
-                    return _joined(request, planned, found, client, started)
-            options = BuildOptions(
-                output="part" if request.part else "push",
-                only=(Platform.parse(request.part),) if request.part else (),
-                builder=self.builder,
-                # What steps are given, hostile ones can read: nobody's passwords for the whole machine.
-                machine=replace(find_machine(), netrc=None),
-                cache=f"{request.project}-",
-                timeout=min(request.timeout or self.timeout, self.timeout, policy.limits.build_seconds or self.timeout),
-                secrets=self.secrets.files(request.project, wanted(planned.plan)),
-                progress=log.step,
-                cancelled=cancelled,
-            )
-            engine = BuildxEngine()
-            records: list[Callable[[], list[str]]] = []
-            wishes = driver.Wishes(surveyor=engine, later=records.append)
-            outcome = driver.build(planned, engine, client, options, force=request.force, wishes=wishes)
-        if outcome.built is None or outcome.built.reference is None:
-            raise AssertionError("a pushed build has a reference")
-        new = outcome.built.status == "built"
-        pushed = new_bytes(client, outcome.built.reference, planned.resolved.base) if new else 0
-        log(f"{outcome.status} {outcome.built.reference}")
+            found = None if request.force else self._found(planned, known, client, log)
+            if found is not None:
+                made = _Made(reference=found, status="exists")
+            elif request.parts:
+                made = _Made(reference=_joined(request, planned, client))
+            else:
+                options = self._options(request, policy, planned, log, cancelled)
+                made = _built(planned, client, options)
+        log(f"{made.status} {made.reference}")
         return BuildOutcome(
-            reference=str(outcome.built.reference),
+            reference=str(made.reference),
             spec_digest=str(planned.plan.spec_digest),
-            status=outcome.built.status,
+            status=made.status,
             seconds=time.monotonic() - started,
-            pushed_bytes=pushed,
-            afterwards=tuple(records),
+            pushed_bytes=made.pushed_bytes,
+            afterwards=made.afterwards,
+            bases=asked.resolved() if request.places is None else "",
         )
+
+    def _options(
+        self,
+        request: BuildRequest,
+        policy: Policy,
+        planned: driver.Planned,
+        log: LogSink,
+        cancelled: threading.Event,
+    ) -> BuildOptions:
+        return BuildOptions(
+            output="part" if request.part else "push",
+            only=(Platform.parse(request.part),) if request.part else (),
+            builder=self.builder,
+            # What steps are given, hostile ones can read: nobody's passwords for the whole machine.
+            machine=replace(find_machine(), netrc=None),
+            cache=f"{request.project}-",
+            timeout=min(request.timeout or self.timeout, self.timeout, policy.limits.build_seconds or self.timeout),
+            secrets=self.secrets.files(request.project, wanted(planned.plan)),
+            progress=log.step,
+            cancelled=cancelled,
+        )
+
+    def _found(
+        self, planned: driver.Planned, known: str, client: RegistryClient, log: LogSink
+    ) -> ImageReference | None:
+        """The image, where it need not be built; with every tag that was asked for."""
+        found = _kept(known, client, log)
+        if found is None and self.trust_registry:
+            built = driver.check(planned, client).built
+            found = built.reference if built is not None else None
+        if found is not None:
+            for tag in planned.target.tags[1:]:
+                client.put_tag(found, tag)
+        return found
 
     def _policy(self, request: BuildRequest) -> Policy:
         policies = self.policies or Policies(registry=self.registry)
@@ -102,13 +137,13 @@ class ServiceBuilding:
         return policies.of(request.project, request.domain)
 
     def _planned(
-        self, request: BuildRequest, policy: Policy, client: RegistryClient, context: Path, log: LogSink
+        self, request: BuildRequest, policy: Policy, bases: BaseResolver, context: Path, log: LogSink
     ) -> driver.Planned:
         spec = self._spec(request, policy, context)
         if not spec.platforms:
             spec = replace(spec, platforms=self._default(request))
             log(f"the request names no platform: {_named(spec.platforms)} is this service's default")
-        planned = driver.prepare(spec, context, client)
+        planned = driver.prepare(spec, context, bases)
         for image in planned.resolved.context.images.values():
             policy.check_base(image.repository)
         return planned
@@ -134,20 +169,33 @@ def _named(platforms: tuple[Platform, ...]) -> str:
     return " and ".join(map(str, platforms))
 
 
-def _joined(
-    request: BuildRequest, planned: driver.Planned, found: BuiltImage | None, client: RegistryClient, started: float
-) -> BuildOutcome:
-    """One image of what several workers built, or the one that is there already."""
+def _kept(known: str, client: RegistryClient, log: LogSink) -> ImageReference | None:
+    """What this service pushed, if its registry still has it."""
+    if not known:
+        return None
+    reference = ImageReference.parse(known)
+    if client.manifests.find(ImageName(reference.repository, digest=reference.digest)) is not None:
+        return reference
+    log(f"{reference} was built here before, and the registry has not got it any more")
+    return None
+
+
+def _built(planned: driver.Planned, client: RegistryClient, options: BuildOptions) -> _Made:
+    """Built and pushed; whether it exists was found out before, and not from what the registry says alone."""
+    engine = BuildxEngine()
+    records: list[Callable[[], list[str]]] = []
+    wishes = driver.Wishes(surveyor=engine, later=records.append)
+    built = driver.build(planned, engine, client, options, force=True, wishes=wishes).built
+    if built is None or built.reference is None:
+        raise AssertionError("a pushed build has a reference")
+    pushed = new_bytes(client, built.reference, planned.resolved.base)
+    return _Made(reference=built.reference, pushed_bytes=pushed, afterwards=tuple(records))
+
+
+def _joined(request: BuildRequest, planned: driver.Planned, client: RegistryClient) -> ImageReference:
+    """One image of what several workers built."""
     digest = str(planned.plan.spec_digest)
-    reference = found.reference if found is not None else None
-    if reference is None:
-        if any(part.spec_digest != digest for part in request.parts):
-            raise ServiceUnavailable(f"the base of {planned.target.repository} moved while its platforms were built")
-        parts = {Platform.parse(part.platforms): ImageReference.parse(part.reference) for part in request.parts}
-        reference = join_parts(planned.plan, planned.target, parts, client.manifests)
-    return BuildOutcome(
-        reference=str(reference),
-        spec_digest=digest,
-        status="built" if found is None else "exists",
-        seconds=time.monotonic() - started,
-    )
+    if any(part.spec_digest != digest for part in request.parts):
+        raise ServiceUnavailable(f"the base of {planned.target.repository} moved while its platforms were built")
+    parts = {Platform.parse(part.platforms): ImageReference.parse(part.reference) for part in request.parts}
+    return join_parts(planned.plan, planned.target, parts, client.manifests)

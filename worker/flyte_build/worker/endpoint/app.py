@@ -89,7 +89,7 @@ def _services(parts: Parts) -> Mapping[str, ASGIApp]:
         ActionsServiceASGIApplication(ActionsRpc(parts), interceptors=translating),
         ClusterServiceASGIApplication(ClusterRpc(), interceptors=translating),
         DataProxyServiceASGIApplication(DataProxyRpc(parts), interceptors=translating),
-        ImageServiceASGIApplication(ImageRpc(parts, parts.trusted), interceptors=translating),
+        ImageServiceASGIApplication(ImageRpc(parts), interceptors=translating),
         RunServiceASGIApplication(RunRpc(parts, Creation(parts=parts, tasks=tasks)), interceptors=translating),
         TaskServiceASGIApplication(TaskRpc(tasks), interceptors=translating),
     )

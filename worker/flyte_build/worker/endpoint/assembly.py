@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.client import RegistryClient
 from flyte_build.worker.access.gate import gate_of, policies_of
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
@@ -20,6 +19,7 @@ from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
 from flyte_build.worker.endpoint.echo import Echo
+from flyte_build.worker.endpoint.existing import impatient_client
 from flyte_build.worker.endpoint.looking import checks_of, queue_of
 from flyte_build.worker.endpoint.parts import Parts, run_log
 from flyte_build.worker.operating.operating import Operating
@@ -108,7 +108,8 @@ class Service:
             gate=gate,
             policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
-            trusted=RegistryClient() if place.trust_sdk_tags else None,
+            registry=impatient_client(),
+            trust_sdk_tags=place.trust_sdk_tags,
             built_in=place.built_in,
             operating=operating,
             checks=checks_of(self._database, self._doorbell, self._store, place.registry, time.time),

@@ -90,25 +90,26 @@ class Creation:
         repository_of(asked["target_image"], policy)
         spec = key_of_native(asked["spec"], new.name.project, new.name.domain)
         context = key_of_native(asked["context"], new.name.project, new.name.domain) if asked["context"] else None
-        action, build = self.parts.builds.submit(
-            NewBuild(
-                project=new.name.project,
-                domain=new.name.domain,
-                target=asked["target_image"],
-                spec_object=str(spec),
-                spec_sha256=self.parts.store.sha256(spec, MAX_SPEC),
-                context_object=str(context or ""),
-                context_sha256=self._context_digest(context, policy) if context else "",
-                force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
-                platforms=self.parts.platforms,
-                timeout=policy.limits.build_seconds,
-                most_queued=policy.limits.queued,
-                most_running=policy.limits.running,
-                trace=self.parts.operating.traces.current(),
-                guarded=self.parts.policies.guarded,
-            ),
-            new,
+        wanted = NewBuild(
+            project=new.name.project,
+            domain=new.name.domain,
+            target=asked["target_image"],
+            spec_object=str(spec),
+            spec_sha256=self.parts.store.sha256(spec, MAX_SPEC),
+            context_object=str(context or ""),
+            context_sha256=self._context_digest(context, policy) if context else "",
+            force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
+            platforms=self.parts.platforms,
+            timeout=policy.limits.build_seconds,
+            most_queued=policy.limits.queued,
+            most_running=policy.limits.running,
+            trace=self.parts.operating.traces.current(),
+            guarded=self.parts.policies.guarded,
         )
+        answer = self.parts.existing.of_spec(wanted, policy)
+        if answer is not None:
+            return self.parts.answered(answer, new)
+        action, build = self.parts.builds.submit(wanted, new)
         _log.info("run %s waits for build %s of %s", new.name, build.id, build.target)
         self.parts.doorbell.ring(build.id)
         return action

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flyte_build.worker.database.engine import Database
 
 _log = logging.getLogger(__name__)
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
 _UPKEEP_SECONDS = 2.0
 _AWAY_SECONDS = 1.0
 
@@ -72,9 +72,12 @@ class Echo:
             return
         with self._database.read() as session:
             newest = session.scalar(select(func.max(TransitionRow.id))) or 0
-            if self._seen is None or newest == self._seen:
-                # Whoever began to listen before we began to look may have missed one: it looks after a second.
+            if self._seen is None:
+                # Whoever began to listen before we began to look may have missed one.
                 self._seen = newest
+                self._bell.ring_all()
+                return
+            if newest == self._seen:
                 return
             moved = select(ActionRow).join(TransitionRow).where(TransitionRow.id > self._seen).distinct()
             names = [str(value_of(Action, row).full_name) for row in session.scalars(moved)]

@@ -17,7 +17,6 @@ from flyte_build.worker.builds import aliases
 from flyte_build.worker.endpoint.failures import not_found
 
 if TYPE_CHECKING:
-    from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.builds.aliases import Alias
     from flyte_build.worker.endpoint.failures import Context
     from flyte_build.worker.endpoint.parts import Parts
@@ -27,33 +26,32 @@ class ImageRpc(ImageService):  # type: ignore[misc]
     """Which image: by default never known by the client's tag.
 
     The tag carries neither registry nor platform and is known to collide, so the client is sent on to ask for the
-    build, which is answered from the true digest without building twice. `trusted` answers from what was built under
-    the name, when that is one thing and the registry still has it.
+    build, which is answered from the true digest without building twice. With `trust_sdk_tags` it answers from what was
+    built under the name, when that is one thing and the registry still has it.
     """
 
-    def __init__(self, parts: Parts, trusted: RegistryClient | None) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._trusted = trusted
 
     async def get_image(self, request: image_pb2.GetImageRequest, ctx: Context) -> image_pb2.GetImageResponse:
         """NOT_FOUND, which makes the client ask for the build; or the image, with the run that built it."""
         del ctx
         name = request.id.name[:300]
-        if self._trusted is not None:
+        if self._parts.trust_sdk_tags:
             project = request.project_id
-            found = await asyncio.to_thread(self._find, self._trusted, project.name, project.domain, name)
+            found = await asyncio.to_thread(self._find, project.name, project.domain, name)
             if found is not None:
                 return image_pb2.GetImageResponse(image=_image(found, request.id))
         raise not_found(f"image that is known by the name {name!r} alone")
 
-    def _find(self, registry: RegistryClient, project: str, domain: str, name: str) -> Alias | None:
+    def _find(self, project: str, domain: str, name: str) -> Alias | None:
         found = aliases.find(self._parts.database, project, domain, name, self._parts.platforms)
         if found is None:
             return None
         try:
             # What is allowed may have changed since, and the registry may have lost it.
             repository_of(found.target, self._parts.policies.of(project, domain))
-            there = registry.manifests.find(ImageName.parse(found.reference))
+            there = self._parts.registry.manifests.find(ImageName.parse(found.reference))
         except FlyteBuildError:
             return None
         return found if there is not None else None

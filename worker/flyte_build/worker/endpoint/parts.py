@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from flyte_build.worker.endpoint.existing import Existing
 from flyte_build.worker.stores.logs import LogFile, LogFileView, LogView
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.access.gate import Gate
     from flyte_build.worker.access.policy import Policies
+    from flyte_build.worker.builds.images import Answer
     from flyte_build.worker.builds.logs import BuildLogs
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.bell import Bell
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
     from flyte_build.worker.operating.operating import Operating
     from flyte_build.worker.operating.readiness import Checks
     from flyte_build.worker.runs.actions import Actions
-    from flyte_build.worker.runs.values import Action, ActionName
+    from flyte_build.worker.runs.values import Action, ActionName, NewAction
     from flyte_build.worker.stores.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 class Running(Protocol):
@@ -51,8 +56,8 @@ class Parts:
     """The parts of one service, wired once at its start. `logs` is where logs of runs are kept.
 
     `platforms` (joined by commas) are built where a request names none. `built_in`: builds are answered here, and not
-    by a task that somebody registered. `trusted` asks registries whether an image is
-    there that a client names by the SDK's tag; None where that tag is not trusted.
+    by a task that somebody registered. `registry` is asked whether images are there. With `trust_sdk_tags` clients
+    may name them by the SDK's tag.
     """
 
     database: Database
@@ -69,10 +74,23 @@ class Parts:
     policies: Policies
     operating: Operating
     checks: Checks
+    registry: RegistryClient
     platforms: str = ""
     built_in: bool = True
-    trusted: RegistryClient | None = None
+    trust_sdk_tags: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def existing(self) -> Existing:
+        """What was built before."""
+        return Existing(database=self.database, registry=self.registry)
+
+    def answered(self, answer: Answer, new: NewAction) -> Action:
+        """Begins a run that ends at once, with an image that is there."""
+        action = self.builds.answer(answer, new)
+        self.operating.metrics.answered()
+        _log.info("run %s has its image already: %s", new.name, answer.reference)
+        return action
 
     def log_of(self, action: Action) -> LogView:
         """The log of an action: its build's, or its container's."""

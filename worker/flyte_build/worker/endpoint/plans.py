@@ -6,7 +6,8 @@ POST /api/v1/builds   {"version": 1, "project", "domain", "target": "<registry>/
                        "force": bool, "timeout": seconds}
                       -> {"version": 1, "build": document, "run"}, or {"version": 1, "missing": [sha256, …]}: nothing
                       was begun, upload these and ask again. A file is looked for where `files` says, else at
-                      `upload` of its project with the place `<sha256>` and the name `file`.
+                      `upload` of its project with the place `<sha256>` and the name `file`. The document of an image
+                      that is there (`"status": "exists"`) is that of the build that made it; no file is asked for.
 
 The same `x-request-id` and body again begin nothing new. Errors are `{"version": 1, "error": sentence}`.
 """
@@ -107,6 +108,12 @@ class Submission:
         plan_key = key_of_native(asked.plan, asked.project, asked.domain)
         data = self.parts.store.read(plan_key, MAX_PLAN)
         taken = take(data, asked.places(()), policy)
+        sha256 = hashlib.sha256(data).hexdigest()
+        answer = self.parts.existing.of_plan(asked, sha256, policy)
+        if answer is not None:
+            run = self.parts.answered(answer, self._action(asked, request_key))
+            document = {**build_document(answer.build), "status": "exists", "reference": answer.reference}
+            return {"build": document, "run": str(run.full_name)}
         files = self._files(asked, taken.plan)
         missing = self._missing(files, sizes_of(taken.plan))
         if missing:
@@ -121,7 +128,7 @@ class Submission:
                 target=asked.target,
                 form="plan",
                 spec_object=str(plan_key),
-                spec_sha256=hashlib.sha256(data).hexdigest(),
+                spec_sha256=sha256,
                 **self._keep(asked, places),
                 force=asked.force,
                 platforms=",".join(map(str, taken.plan.platforms)),
@@ -135,12 +142,19 @@ class Submission:
         )
 
     def _submit(self, asked: AskedPlan, new: NewBuild, request_key: str | None) -> Mapping[str, object]:
+        action = self._action(asked, request_key)
+        _, build = self.parts.builds.submit(new, action)
+        _log.info("run %s waits for build %s of %s", action.name, build.id, build.target)
+        self.parts.doorbell.ring(build.id)
+        return self._begun(build.id, str(action.name))
+
+    def _action(self, asked: AskedPlan, request_key: str | None) -> NewAction:
         inputs = string_inputs(spec=asked.plan, context="", target_image=asked.target)
         data = inputs.SerializeToString(deterministic=True)
         key = inputs_key(data, asked.project, asked.domain)
         self.parts.store.write(key, data)
         name = ActionName.parse(f"{asked.project}/{asked.domain}/r{secrets.token_hex(9)}/a0")
-        action = NewAction(
+        return NewAction(
             org="",
             name=name,
             kind=Kind.BUILD,
@@ -149,10 +163,6 @@ class Submission:
             inputs_object=str(key),
             request_key=request_key,
         )
-        _, build = self.parts.builds.submit(new, action)
-        _log.info("run %s waits for build %s of %s", name, build.id, build.target)
-        self.parts.doorbell.ring(build.id)
-        return self._begun(build.id, str(name))
 
     def _begun(self, build_id: str, run: str) -> Mapping[str, object]:
         build = self.parts.builds.get(build_id)

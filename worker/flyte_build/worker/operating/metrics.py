@@ -6,6 +6,7 @@ flyte_build_queue_wait_seconds        histogram: from request to the beginning o
 flyte_build_build_seconds{status}     histogram: built, exists, failed, cancelled
 flyte_build_step_seconds{step}        histogram: steps that were not cached
 flyte_build_steps_total{cached}       counter: cache hits and misses
+flyte_build_answered_total            counter: requests for images that were there, answered without a worker
 flyte_build_failures_total{kind}      counter: classes of errors
 flyte_build_pushed_bytes_total        counter: layers that the base does not have, compressed
 flyte_build_cache_bytes               gauge: the build cache of BuildKit
@@ -44,6 +45,7 @@ class Metrics:
         self._build = self._histogram("build_seconds", "How long builds took.", "status")
         self._step = self._histogram("step_seconds", "How long steps took that were not cached.", "step")
         self._steps = Counter("flyte_build_steps", "Steps that ended.", ["cached"], registry=self.registry)
+        self._answered = Counter("flyte_build_answered", "Images that were there.", registry=self.registry)
         self._failures = Counter("flyte_build_failures", "Builds that failed.", ["kind"], registry=self.registry)
         self._pushed = Counter("flyte_build_pushed_bytes", "Bytes of new layers.", registry=self.registry)
         self._cache = Gauge("flyte_build_cache_bytes", "BuildKit's build cache.", registry=self.registry)
@@ -67,6 +69,10 @@ class Metrics:
         self._build.labels(status).observe(seconds)
         if failure:
             self._failures.labels(failure).inc()
+
+    def answered(self) -> None:
+        """A request was answered with what was there, without a worker."""
+        self._answered.inc()
 
     def pushed(self, size: int) -> None:
         """So many bytes of new layers are in a registry."""

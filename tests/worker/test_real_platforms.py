@@ -63,6 +63,9 @@ def test_each_worker_builds_its_platform_and_the_image_is_both(
     assert any("spec" in name for name in index["annotations"])
     again = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:1"))
     assert again.status.phase == 5
+    assert deployment.ask("SELECT count(*) FROM builds WHERE parent_id IS NULL") == [(1,)], "answered without a worker"
+    other = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:2"))
+    assert other.status.phase == 5
     first = "(SELECT min(ended_at) FROM builds WHERE parent_id IS NULL)"
     statuses = deployment.ask(f"SELECT DISTINCT status FROM builds WHERE created_at > {first}")
     assert statuses == [("exists",)], "an image that is there is not built again"

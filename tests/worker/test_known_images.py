@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.worker.conftest import Clock
 from tests.worker.make import new_action, new_build
 
 from flyte_build.builder.recipe import RECIPE
@@ -56,6 +57,7 @@ class Manifest:
 
 class Away(Registry):
     def find(self, name: ImageName) -> Any:
+        self.asked.append(str(name))
         raise RegistryUnavailable(f"{name.repository.registry} does not answer")
 
 
@@ -78,7 +80,7 @@ def built(builds: Builds, new: NewBuild, run: str, reference: str = f"{HERE}@{OU
 
 
 def of_spec(database: Database, registry: Registry, new: NewBuild | None = None, policy: Policy = POLICY) -> str | None:
-    answer = Existing(database=database, registry=registry).of_spec(new or new_build(), policy)  # type: ignore[arg-type]
+    answer = Existing(database, registry).of_spec(new or new_build(), policy)  # type: ignore[arg-type]
     return None if answer is None else answer.reference
 
 
@@ -151,6 +153,19 @@ def test_whatever_is_not_sure_is_left_to_a_worker(
     assert of_spec(database, registry, request_, policy) is None
 
 
+def test_a_registry_that_did_not_answer_is_left_alone_for_a_while(
+    builds: Builds, database: Database, clock: Clock
+) -> None:
+    pinned = Resolved(recipe=RECIPE, digests=((f"base.test/python@{BASE}", BASE),)).encode()
+    built(builds, new_build(), "r1", bases=pinned)
+    registry = Away()
+    existing = Existing(database, registry, clock)  # type: ignore[arg-type]
+    for seconds, asked in ((0, 1), (9, 1), (2, 2)):
+        clock.now += seconds
+        assert existing.of_spec(new_build(), POLICY) is None
+        assert len(registry.asked) == asked, f"{seconds} s later"
+
+
 def test_another_recipe_or_a_build_of_an_earlier_release_answers_nothing(builds: Builds, database: Database) -> None:
     older = Resolved(recipe=RECIPE - 1, digests=()).encode()
     for run, bases in enumerate((older, "")):
@@ -160,7 +175,7 @@ def test_another_recipe_or_a_build_of_an_earlier_release_answers_nothing(builds:
 
 def test_a_plan_is_answered_by_its_digest_but_not_with_tags(builds: Builds, database: Database) -> None:
     built(builds, new_build(form="plan"), "r1", bases="")
-    existing = Existing(database=database, registry=Registry())  # type: ignore[arg-type]
+    existing = Existing(database, Registry())  # type: ignore[arg-type]
     plan = AskedPlan(project="p", domain="development", target=f"{HERE}:1", plan="file:///x", base=f"b.test/x@{BASE}")
     answer = existing.of_plan(plan, "c" * 64, POLICY)
     assert answer is not None
@@ -174,7 +189,7 @@ def test_an_answered_run_has_ended_with_the_image_and_shares_the_log_of_its_buil
     builds: Builds, database: Database
 ) -> None:
     built(builds, new_build(), "r1")
-    answer = Existing(database=database, registry=Registry()).of_spec(new_build(), POLICY)  # type: ignore[arg-type]
+    answer = Existing(database, Registry()).of_spec(new_build(), POLICY)  # type: ignore[arg-type]
     assert answer is not None
     run = builds.answer(answer, new_action("r2"))
     assert (run.phase, run.build_id) == (5, answer.build.id)

@@ -19,7 +19,7 @@ from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
 from flyte_build.worker.endpoint.echo import Echo
-from flyte_build.worker.endpoint.existing import impatient_client
+from flyte_build.worker.endpoint.existing import Existing, impatient_client
 from flyte_build.worker.endpoint.looking import checks_of, queue_of
 from flyte_build.worker.endpoint.parts import Parts, run_log
 from flyte_build.worker.operating.operating import Operating
@@ -85,7 +85,7 @@ class Service:
         builds = Builds(self._database, bell, time.time, place.lease)
         build_logs = BuildLogs(self._database, bell, time.time)
         logs = place.state / "logs"
-        service = _identity(place.state)
+        service, registry = _identity(place.state), impatient_client()
         self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout, place.keep_logs)
         self._executor = Executor(
             actions,
@@ -108,7 +108,8 @@ class Service:
             gate=gate,
             policies=policies_of(place.registry, place.access),
             platforms=place.platforms,
-            registry=impatient_client(),
+            registry=registry,
+            existing=Existing(self._database, registry),
             trust_sdk_tags=place.trust_sdk_tags,
             built_in=place.built_in,
             operating=operating,

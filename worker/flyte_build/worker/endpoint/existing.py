@@ -8,8 +8,9 @@ Whatever is not so, or cannot be asked within seconds, is a build like any other
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flyte_build.builder.recipe import RECIPE
@@ -21,6 +22,8 @@ from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.images import answer_of, answer_to
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flyte_build.worker.access.policy import Policy
     from flyte_build.worker.builds.images import Answer
     from flyte_build.worker.builds.values import NewBuild
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 # More bases than a spec has are not asked for here.
 _MOST = 8
+_AWAY_SECONDS = 10.0
 
 
 def impatient_client() -> RegistryClient:
@@ -37,18 +41,22 @@ def impatient_client() -> RegistryClient:
     return RegistryClient(options=replace(options, answer_timeout=4.0, token_timeout=3.0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Existing:
-    """Looks for what was built before."""
+    """Looks for what was built before. A registry that did not answer is left alone for a while: others would wait."""
 
-    database: Database
-    registry: RegistryClient
+    def __init__(
+        self, database: Database, registry: RegistryClient, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._clock = clock
+        self._away_until = 0.0
 
     def of_spec(self, new: NewBuild, policy: Policy) -> Answer | None:
         """What answers this request of an SDK without a build; None where that is not sure."""
         if new.force:
             return None
-        answer = answer_to(self.database, new)
+        answer = answer_to(self._database, new)
         if answer is None or answer.resolved is None or answer.resolved.recipe != RECIPE:
             return None
         bases = [(ImageName.parse(name), digest) for name, digest in answer.resolved.digests]
@@ -69,19 +77,23 @@ class Existing:
         if asked.force or asked.tags:
             return None
         key = f"{repository_of(asked.target, policy)}@sha256:{sha256}"
-        answer = answer_of(self.database, asked.project, asked.domain, key)
+        answer = answer_of(self._database, asked.project, asked.domain, key)
         if answer is None:
             return None
         image = ImageName.parse(answer.reference)
         return answer if self._all_there([(image, str(image.digest))]) else None
 
     def _all_there(self, wanted: list[tuple[ImageName, str]]) -> bool:
+        if self._clock() < self._away_until:
+            return False
         try:
             with ThreadPoolExecutor(len(wanted)) as pool:
                 return all(pool.map(self._is, *zip(*wanted, strict=True)))
-        except FlyteBuildError:
+        except FlyteBuildError as error:
+            if error.transient:
+                self._away_until = self._clock() + _AWAY_SECONDS
             return False
 
     def _is(self, name: ImageName, digest: str) -> bool:
-        found = self.registry.manifests.find(name)
+        found = self._registry.manifests.find(name)
         return found is not None and found.descriptor.digest == Digest.parse(digest)

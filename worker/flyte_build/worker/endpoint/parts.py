@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from flyte_build.worker.endpoint.existing import Existing
 from flyte_build.worker.stores.logs import LogFile, LogFileView, LogView
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.bell import Bell
     from flyte_build.worker.database.engine import Database
+    from flyte_build.worker.endpoint.existing import Existing
     from flyte_build.worker.operating.operating import Operating
     from flyte_build.worker.operating.readiness import Checks
     from flyte_build.worker.runs.actions import Actions
@@ -56,8 +56,8 @@ class Parts:
     """The parts of one service, wired once at its start. `logs` is where logs of runs are kept.
 
     `platforms` (joined by commas) are built where a request names none. `built_in`: builds are answered here, and not
-    by a task that somebody registered. `registry` is asked whether images are there. With `trust_sdk_tags` clients
-    may name them by the SDK's tag.
+    by a task that somebody registered. `registry` is asked whether images are there, and `existing` answers with
+    those. With `trust_sdk_tags` clients may name them by the SDK's tag.
     """
 
     database: Database
@@ -75,15 +75,11 @@ class Parts:
     operating: Operating
     checks: Checks
     registry: RegistryClient
+    existing: Existing
     platforms: str = ""
     built_in: bool = True
     trust_sdk_tags: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def existing(self) -> Existing:
-        """What was built before."""
-        return Existing(database=self.database, registry=self.registry)
 
     def answered(self, answer: Answer, new: NewAction) -> Action:
         """Begins a run that ends at once, with an image that is there."""

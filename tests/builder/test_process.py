@@ -144,9 +144,55 @@ def test_a_client_and_its_children_die_with_a_process_that_is_killed() -> None:
         client = int(parent.stdout.readline())
         parent.kill()
     deadline = time.monotonic() + 20
-    while any(group_of(place) == client for place in Path("/proc").glob("[0-9]*")):
+    while members(client):
         assert time.monotonic() < deadline, "the client goes on"
         time.sleep(0.05)
+
+
+HANGING = """
+import threading, time
+from flyte_build.builder import process
+argv = ("sh", "-c", "echo $$ >&2; sleep 300 & wait")
+hear = lambda text: print(text, flush=True)
+process.run(argv, hear, cancelled=threading.Event(), until=lambda: time.monotonic() + 1)
+"""
+
+
+def test_a_client_goes_on_while_its_process_says_so_and_dies_with_one_that_is_stopped() -> None:
+    with subprocess.Popen([sys.executable, "-c", HANGING], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        client = int(parent.stdout.readline())
+        time.sleep(2.5)
+        assert members(client), "it is longer than it was given, but it was given more"
+        parent.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 20
+        while members(client):
+            assert time.monotonic() < deadline, "the client goes on"
+            time.sleep(0.05)
+        assert Path(f"/proc/{parent.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it is still stopped"
+        parent.send_signal(signal.SIGCONT)
+        assert parent.wait(20) == 0
+
+
+def test_what_may_not_go_on_is_stopped() -> None:
+    said: list[str] = []
+    argv, end = ("sh", "-c", "echo $$ >&2; sleep 300"), time.monotonic() + 0.5
+    assert process.run(argv, said.append, cancelled=threading.Event(), until=lambda: end) is None
+    assert gone([int(said[0])])
+
+
+def test_telling_how_long_leaves_no_processes_behind() -> None:
+    said: list[str] = []
+    argv = ("sh", "-c", "echo $$ >&2; sleep 1.5; ps -o pid= -g $$ | wc -l >&2")
+    process.run(argv, said.append, cancelled=threading.Event(), until=lambda: time.monotonic() + 60)
+    client, children = "".join(said).split()
+    assert int(children) < 10, "shell, guard, and the one that sleeps"
+    assert members(int(client)) == []
+
+
+def members(group: int) -> list[str]:
+    """Whoever runs in the process group."""
+    return [place.name for place in Path("/proc").glob("[0-9]*") if group_of(place) == group and alive(int(place.name))]
 
 
 def group_of(place: Path) -> int:

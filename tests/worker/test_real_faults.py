@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from connectrpc.errors import ConnectError
 from flyteidl2.common.identifier_pb2 import RunIdentifier
 from flyteidl2.workflow.run_definition_pb2 import ActionDetails
 from tests.conftest import Parts
-from tests.worker.deployment import Deployment, deployed
+from tests.worker.deployment import Deployment, Process, deployed
 from tests.worker.sdk import ask_for_build, wait_for_end
 from tests.worker.services import Server, answers, postgres, redis
 from tests.worker.test_real_split import spec
@@ -57,6 +58,31 @@ def test_a_worker_that_is_killed_stops_building_and_another_one_ends_it(deployme
     assert deployment.together({first.pid: killed}) == []
     assert deployment.ask("SELECT attempts FROM builds") == [(2,)]
     assert deployment.ask("SELECT count(*) FROM workers WHERE seen_at > extract(epoch from now()) - 3") == [(1,)]
+
+
+def test_a_worker_that_is_stopped_and_not_dead_stops_building_before_another_one_begins(
+    deployment: Deployment, parts: Parts, fresh_name: str
+) -> None:
+    deployment.endpoint()
+    first = deployment.worker()
+    step = f"sleep 6; echo {fresh_name} > /made"
+    run = ask_for_build(deployment.url, spec(parts.base, step), "stopped:1")
+    deployment.until(lambda: "sleep 6" in log_of(deployment))
+    clients = clients_of(first.pid)
+    assert clients
+    first.kill(signal.SIGSTOP)
+    second = deployment.worker()
+    deployment.until(lambda: clients_of(second.pid))
+    assert clients & clients_of() == set(), "two build it at once"
+    assert wait_for_end(deployment.url, run).status.phase == 5, deployment.said()
+    # Who goes on finds that it lost its build, decides nothing, and works on.
+    first.kill(signal.SIGCONT)
+    deployment.until(lambda: len([note for note in deployment.began() if note[0] == "end"]) == 2)
+    assert deployment.ask("SELECT state, attempts, owner FROM builds") == [("succeeded", 2, owner_of(second))]
+    second.kill(signal.SIGTERM)
+    again = ask_for_build(deployment.url, spec(parts.base, f"echo again {fresh_name}"), "again:1")
+    assert wait_for_end(deployment.url, again).status.phase == 5, deployment.said()
+    assert "Traceback" not in first.said()
 
 
 def test_a_build_that_kills_its_worker_three_times_fails_with_that_reason(deployment: Deployment, parts: Parts) -> None:
@@ -142,6 +168,24 @@ def failure_of(deployment: Deployment, run: RunIdentifier) -> ActionDetails:
     with contextlib.suppress(ConnectError):
         return wait_for_end(deployment.url, run)
     return wait_for_end(deployment.url, run)
+
+
+def owner_of(worker: Process) -> str:
+    """The name that a worker gave itself, as it says when it is ready."""
+    found = re.search(r"worker (\S+) is ready", worker.said())
+    assert found
+    return found[1]
+
+
+def clients_of(worker: int = 0) -> set[int]:
+    """The build clients that a worker (or anybody) runs: their process ids."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"\0buildx\0build\0" in (place / "cmdline").read_bytes() and worker in {0, parent}:
+                found.add(int(place.name))
+    return found
 
 
 def log_of(deployment: Deployment) -> str:

@@ -74,8 +74,9 @@ class BuildOptions:
     """Everything about a build that does not change the image, and so can never be digested.
 
     `secrets` are files by secret name; `credentials` reach the engine in place of the user's own. `cache` separates
-    the cache mounts of tenants. `timeout` is in seconds. The output `part` pushes under a tag of its own, and `only`
-    says for which of the plan's platforms: `join_parts` makes the image of them.
+    the cache mounts of tenants. `timeout` is in seconds; `until` is when the build must be over, of `time.monotonic`,
+    and may move on meanwhile: then it is killed also where its own process hangs. The output `part` pushes under a tag
+    of its own, and `only` says for which of the plan's platforms: `join_parts` makes the image of them.
     """
 
     output: Output = "push"
@@ -91,6 +92,7 @@ class BuildOptions:
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     timeout: float | None = None
+    until: Callable[[], float] | None = None
     progress: Callable[[BuildEvent], None] = silent
     cancelled: threading.Event = field(default_factory=threading.Event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import selectors
 import shutil
@@ -13,10 +14,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-# Kills its whole group when nobody holds the other end of its stdin any more: a build client outlives the process
-# that was killed over it, and would go on building what somebody else builds again by then.
+# Kills its whole group when nobody holds the other end of its stdin any more, or when as many seconds are over as the
+# last line there said: a build client outlives the process that was killed or stopped over it, and would go on building
+# what somebody else builds again by then. `read -t` would be shorter, but is not in every sh.
 _WATCHED = """exec 3<&0 </dev/null
-(read -r _ <&3; kill -9 0) >/dev/null 2>&1 &
+(
+    waiter=
+    while read -r seconds <&3; do
+        [ -z "$waiter" ] || kill "$waiter"
+        (trap 'kill $sleeper; wait $sleeper; exit' TERM; sleep "$seconds" & sleeper=$!; wait $sleeper; kill -9 0) &
+        waiter=$!
+    done
+    kill -9 0
+) >/dev/null 2>&1 &
 exec 3<&-
 exec "$@"
 """
@@ -30,19 +40,22 @@ def run(
     *,
     cancelled: threading.Event,
     timeout: float | None = None,
+    until: Callable[[], float] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> int | None:
     """Run `argv`, passing stderr to `hear` as it comes; the exit code, or None when it was stopped.
 
     It is stopped when `cancelled` is set, after `timeout` seconds, or when this thread is interrupted: SIGINT to
-    the whole group, then SIGKILL; also when this process is killed. Killing a Buildx client stops the `RUN` step that
-    it waits for. OSError when `argv` cannot be started.
+    the whole group, then SIGKILL; also when this process is killed. At the instant `until` (of `time.monotonic`, asked
+    again and again) it is killed even if this process is stopped then and cannot do it. Killing a Buildx client stops
+    the `RUN` step that it waits for. OSError when `argv` cannot be started.
     """
     process = _start(argv, environment)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    leash = _Leash(process, until or (lambda: math.inf))
 
     def over() -> bool:
-        return cancelled.is_set() or (deadline is not None and time.monotonic() > deadline)
+        return cancelled.is_set() or time.monotonic() > deadline or leash.over()
 
     try:
         ended = _follow(process, hear, over) and _ended(process, over)
@@ -62,6 +75,26 @@ def _start(argv: tuple[str, ...], environment: Mapping[str, str] | None) -> subp
         env=None if environment is None else dict(environment),
         start_new_session=True,
     )
+
+
+class _Leash:
+    """Tells the shell beside a client for how long it may go on, whenever that changes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], until: Callable[[], float]) -> None:
+        self._process = process
+        self._until = until
+        self._told = math.inf
+        self.over()
+
+    def over(self) -> bool:
+        """Whether it may not go on."""
+        until = self._until()
+        if until != self._told and self._process.stdin is not None:
+            self._told = until
+            # A shell that is gone has nothing left to kill.
+            with suppress(BrokenPipeError):
+                os.write(self._process.stdin.fileno(), f"{max(0.0, until - time.monotonic()):.2f}\n".encode())
+        return time.monotonic() > until
 
 
 def _follow(process: subprocess.Popen[bytes], hear: Callable[[str], None], over: Callable[[], bool]) -> bool:

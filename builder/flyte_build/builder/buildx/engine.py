@@ -71,12 +71,19 @@ def _execute(call: Invocation, plan: BuildPlan, options: BuildOptions) -> None:
 
     with private_config(options.credentials) as environment:
         code = process.run(
-            build_argv(call), hear, cancelled=options.cancelled, timeout=options.timeout, environment=environment
+            build_argv(call),
+            hear,
+            cancelled=options.cancelled,
+            timeout=options.timeout,
+            until=options.until,
+            environment=environment,
         )
     documents.close()
     if code is None:
         if options.cancelled.is_set():
             raise BuildCancelled("the build was cancelled")
+        if options.until is not None and time.monotonic() > options.until():
+            raise BuildCancelled("whoever builds did not say for too long that it lives, and the build was stopped")
         raise BuildFailed(f"the build took longer than {options.timeout:g} seconds and was stopped")
     if code != 0:
         raise failure(call.target, narrator.failed, tuple(documents.prose))

@@ -122,6 +122,7 @@ class Attempt:
             parts=self._claim.parts,
             timeout=build.timeout,
             settle=self._settle,
+            until=self._lease.until,
             build_id=build.id,
             asked_at=build.created_at,
             trace=build.trace,

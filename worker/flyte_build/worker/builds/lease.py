@@ -24,7 +24,8 @@ class Lease:
     """A context in which the claim is renewed by a thread; `cancelled` is what the build looks at.
 
     When the claim is lost, or could not be renewed for a whole lease, the build is stopped (`lost`): another worker
-    may have it by then. `asked` says that somebody wants it stopped.
+    may have it by then. `asked` says that somebody wants it stopped. `until` is when the claim ends if it is not
+    renewed again, of `time.monotonic`.
     """
 
     def __init__(self, builds: Builds, claim: Claim) -> None:
@@ -32,10 +33,10 @@ class Lease:
         self._claim = claim
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.build.id[:8]}", daemon=True)
-        self._renewed_at = time.monotonic()
+        self._until = time.monotonic() + claim.build.lease_until - builds.clock()
         self.cancelled = threading.Event()
         self.asked = False
-        self.lost = False
+        self._lost = False
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -46,6 +47,15 @@ class Lease:
     ) -> None:
         self._done.set()
         self._thread.join()
+
+    def until(self) -> float:
+        """See above."""
+        return self._until
+
+    @property
+    def lost(self) -> bool:
+        """Also when nobody could say so yet: a process that was stopped and goes on finds its lease over."""
+        return self._lost or self._over()
 
     def write(self, end: Callable[[], bool]) -> None:
         """Writes down how the build ended; while the database is away, again and again until the lease is over.
@@ -66,6 +76,8 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._done.wait(min(_LOOK_SECONDS, self._builds.lease_seconds / 4)):
+            # Before it is asked: what the database notes cannot be earlier.
+            now = time.monotonic()
             try:
                 hold = self._builds.renew(self._claim)
             except Exception as error:  # noqa: BLE001 - whatever it is, an unrenewed claim must stop the build
@@ -75,14 +87,14 @@ class Lease:
                     self._stop(lost=True)
                 continue
             if hold.held:
-                self._renewed_at = time.monotonic()
+                self._until = now + self._builds.lease_seconds
             if hold.stop:
                 self._stop(lost=not hold.held)
 
     def _stop(self, *, lost: bool) -> None:
-        self.lost |= lost
+        self._lost |= lost
         self.asked |= not lost
         self.cancelled.set()
 
     def _over(self) -> bool:
-        return time.monotonic() - self._renewed_at > self._builds.lease_seconds
+        return time.monotonic() > self._until

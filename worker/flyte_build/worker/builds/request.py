@@ -42,6 +42,7 @@ class BuildRequest:
     With `places`, `spec` is our canonical plan and `context` a folder with its files, named by sha256.
     `settle` must be called with repository and spec digest before anything is built; it may raise BuildJoined. It
     answers the pinned reference that this service pushed for them, or an empty text.
+    `until` is when the build must be over unless it moves on meanwhile, of `time.monotonic`.
     """
 
     spec: bytes
@@ -60,6 +61,7 @@ class BuildRequest:
     parts: tuple[Part, ...] = ()
     timeout: float = 0.0
     settle: Callable[[str], str] = unsettled
+    until: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ class ServiceBuilding:
             secrets=self.secrets.files(request.project, wanted(planned.plan)),
             progress=log.step,
             cancelled=cancelled,
+            until=request.until,
         )
 
     def _found(

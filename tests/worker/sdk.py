@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flyteidl2.common.identifier_pb2 import ActionIdentifier, ProjectIdentifier, RunIdentifier
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClientSync
 from flyteidl2.dataproxy.dataproxy_service_pb2 import CreateUploadLocationRequest, UploadInputsRequest
+from flyteidl2.imagebuilder.definition_pb2 import ImageSpec
 from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import ActionDetails
@@ -19,6 +20,7 @@ from flyteidl2.workflow.run_service_pb2 import CreateRunRequest, WatchActionDeta
 
 from flyte_build.worker.builds.task import build_task_spec
 
+SPEC: bytes = ImageSpec(base_image="registry.test/base:1").SerializeToString()
 PROJECT = ProjectIdentifier(name="p", domain="development")
 
 
@@ -56,7 +58,7 @@ def create_run(url: str, task: TaskSpec, inputs: Inputs, request_id: str = "", *
     return run
 
 
-def ask_for_build(url: str, spec: bytes = b"spec", target: str = "demo:1", request_id: str = "") -> RunIdentifier:
+def ask_for_build(url: str, spec: bytes = SPEC, target: str = "demo:1", request_id: str = "") -> RunIdentifier:
     """Asks for a build as the SDK does: the task by value."""
     inputs = texts(spec=upload(url, spec), context="", target_image=target)
     return create_run(url, build_task_spec(""), inputs, request_id)

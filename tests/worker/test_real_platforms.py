@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flyteidl2.imagebuilder.definition_pb2 import ImageSpec as WireSpec
 from tests.conftest import Parts
+from tests.e2e.conftest import run
 from tests.engine import docker
 from tests.worker.deployment import Deployment, deployed
 from tests.worker.sdk import ask_for_build, wait_for_end
@@ -38,14 +39,86 @@ def two_platforms(folder: Path, name: str) -> str:
     return name
 
 
+def one_worker_each(deployment: Deployment) -> dict[str, str]:
+    """Starts them; the owner by platform."""
+    for platform in ("linux/amd64", "linux/arm64"):
+        deployment.worker("--platform", platform)
+    deployment.until(lambda: len(deployment.ask("SELECT * FROM workers")) == 2)
+    return {str(platform): str(owner) for platform, owner in deployment.ask("SELECT platforms, owner FROM workers")}
+
+
+def test_a_spec_or_plan_that_names_its_platforms_is_built_for_them(
+    deployment: Deployment, parts: Parts, fresh_name: str, tmp_path: Path
+) -> None:
+    base = two_platforms(tmp_path, f"{parts.registry}/{fresh_name}-base:1")
+    deployment.endpoint("--platform", "linux/amd64")
+    owners = one_worker_each(deployment)
+
+    def built(name: str, *platforms: str) -> list[tuple[object, ...]]:
+        layers = [{"env": {"env_variables": {"A": name}}}]
+        spec = bytes(WireSpec(base_image=base, layers=layers, platform=platforms).SerializeToString())
+        end = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, f"{name}:1"))
+        assert end.status.phase == 5, deployment.said()
+        return rows(name)
+
+    def rows(name: str) -> list[tuple[object, ...]]:
+        query = f"SELECT platforms, owner, parts FROM builds WHERE target LIKE '%{name}:%' AND parts = 0"
+        return deployment.ask(f"{query} ORDER BY platforms")
+
+    amd, arm = (("linux/amd64", owners["linux/amd64"], 0), ("linux/arm64", owners["linux/arm64"], 0))
+    assert built("default") == [amd]
+    assert built("arm", "linux/arm64") == [arm]
+    assert built("both", "linux/arm64", "linux/amd64") == [amd, arm], "split, as no worker does both"
+    (tmp_path / "image.toml").write_text(
+        f'name = "plan"\nbase = "{base}"\nplatforms = ["linux/amd64", "linux/arm64"]\n'
+        '[[layers]]\nenv = { A = "plan" }\n'
+    )
+    done = run("flyte-build", "image", tmp_path / "image.toml", "--engine", "remote", "--endpoint", deployment.url)
+    assert done.code == 0, done.err + deployment.said()
+    assert rows("plan") == [amd, arm]
+    for name, expected in (("arm", ["arm64"]), ("both", ["amd64", "arm64"]), ("plan", ["amd64", "arm64"])):
+        (reference,) = deployment.ask(
+            f"SELECT reference FROM builds WHERE target LIKE '%{name}:%' AND parent_id IS NULL"
+        )
+        assert architectures(str(reference[0])) == expected
+
+
+def architectures(reference: str) -> list[str]:
+    """Of an image, as somebody else's client reads it."""
+    raw = subprocess.run(("crane", "manifest", reference), capture_output=True, check=True).stdout
+    found = json.loads(raw)
+    if "manifests" in found:
+        return [one["platform"]["architecture"] for one in found["manifests"]]
+    config = subprocess.run(("crane", "config", reference), capture_output=True, check=True).stdout
+    return [json.loads(config)["architecture"]]
+
+
+def test_a_platform_that_no_worker_builds_waits_says_so_and_is_built_when_one_comes(
+    deployment: Deployment, parts: Parts, fresh_name: str, tmp_path: Path
+) -> None:
+    base = two_platforms(tmp_path, f"{parts.registry}/{fresh_name}-base:1")
+    deployment.endpoint()
+    deployment.worker("--platform", "linux/amd64")
+    deployment.until(lambda: deployment.ask("SELECT * FROM workers"))
+    spec = bytes(WireSpec(base_image=base, platform=["linux/arm64"]).SerializeToString())
+    asked = ask_for_build(deployment.url, spec, "arm:1")
+    # By both the endpoint and the worker, once.
+    deployment.until(lambda: deployment.ask("SELECT 1 FROM build_log"))
+    deployment.until(lambda: deployment.ask("SELECT max(seen_at) - min(started_at) > 10 FROM workers") == [(True,)])
+    said = [str(row[0]) for row in deployment.ask("SELECT entries FROM build_log ORDER BY id")]
+    assert len(said) == len(set(said))
+    assert "no worker builds linux/arm64: the build waits until somebody starts" in said[-1]
+    assert deployment.states() == {"queued": 1}
+    deployment.worker("--platform", "linux/arm64")
+    assert wait_for_end(deployment.url, asked).status.phase == 5, deployment.said()
+
+
 def test_each_worker_builds_its_platform_and_the_image_is_both(
     deployment: Deployment, parts: Parts, fresh_name: str, tmp_path: Path
 ) -> None:
     base = two_platforms(tmp_path, f"{parts.registry}/{fresh_name}-base:1")
     deployment.endpoint("--platform", "linux/amd64", "--platform", "linux/arm64")
-    for platform in ("linux/amd64", "linux/arm64"):
-        deployment.worker("--platform", platform)
-    deployment.until(lambda: len(deployment.ask("SELECT * FROM workers")) == 2)
+    one_worker_each(deployment)
     layers = [{"env": {"env_variables": {"A": "1"}}}]
     spec = bytes(WireSpec(base_image=base, layers=layers).SerializeToString())
     end = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:1"))
@@ -57,9 +130,9 @@ def test_each_worker_builds_its_platform_and_the_image_is_both(
         " WHERE parent_id IS NOT NULL"
     )
     assert owners == 2, "each worker built its own platform"
+    assert architectures(str(reference)) == ["amd64", "arm64"]
     raw = subprocess.run(("crane", "manifest", str(reference)), capture_output=True, check=True).stdout
     index = json.loads(raw)
-    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
     assert any("spec" in name for name in index["annotations"])
     again = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:1"))
     assert again.status.phase == 5

@@ -23,7 +23,7 @@ from flyteidl2.workflow.run_service_connect import RunServiceClientSync
 from google.protobuf.duration_pb2 import Duration
 from tests.worker.conftest import REFERENCE, Building, Served
 from tests.worker.make import action, container_task
-from tests.worker.sdk import PROJECT, ask_for_build, create_run, texts, upload, wait_for_end, watch
+from tests.worker.sdk import PROJECT, SPEC, ask_for_build, create_run, texts, upload, wait_for_end, watch
 
 from flyte_build.builder.engine import StepEnded
 from flyte_build.worker.builds.task import build_task_spec
@@ -186,7 +186,7 @@ def test_what_is_not_there_is_not_found(served: Served) -> None:
 
 def test_a_name_can_be_chosen_once(served: Served) -> None:
     run = RunIdentifier(project="p", domain="development", name="mine")
-    inputs = texts(spec=upload(served.url, b"spec"), target_image="demo:1")
+    inputs = texts(spec=upload(served.url, SPEC), target_image="demo:1")
     request = run_service_pb2.CreateRunRequest(run_id=run, task_spec=build_task_spec(""), inputs=inputs)
     with RunServiceClientSync(served.url) as client:
         assert client.create_run(request).run.action.id.run.name == "mine"

@@ -1,7 +1,7 @@
 """`spec.pb` + an unpacked `context.tar.gz` -> ImageSpec: what the SDK sends to a remote builder.
 
-The message (`flyteidl2.imagebuilder.ImageSpec`) is lossy: it has no name, no user and no platform, as the SDK never
-sets the field. What it lacks comes from the caller.
+The message (`flyteidl2.imagebuilder.ImageSpec`) is lossy: it has no name and no user, and the SDK never sets its
+platforms. What it lacks comes from the caller.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ from flyte_build.builder.uv_lock import parse as parse_toml
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput, InvalidSpec, Problem
 
+# Who writes more is up to something: the text of an error would be as long.
+_MOST_PLATFORMS = 16
+_LONGEST_PLATFORM = 64
+
 
 def parse(spec: bytes, *, name: str, context: Path, platforms: tuple[Platform, ...] = ()) -> ImageSpec:
     """The spec of a serialized message. `context` is the folder into which the context was unpacked.
@@ -61,9 +65,24 @@ def parse(spec: bytes, *, name: str, context: Path, platforms: tuple[Platform, .
         name=name,
         base=message.base_image,
         python=python_of(tuple(layers), message.python_version or None),
-        platforms=tuple(Platform.parse(text) for text in message.platform) or platforms,
+        platforms=_platforms(message) or platforms,
         layers=with_flyte_user(tuple(layers)),
     )
+
+
+def platforms(spec: bytes) -> tuple[Platform, ...]:
+    """The platforms that a serialized message names, as its plan will have them: sorted, each once; none where it
+    names none. Raises InvalidSpec for bytes that are no such message, InvalidInput for a text that is no platform.
+    """
+    return tuple(sorted(set(_platforms(_decoded(spec)))))
+
+
+def _platforms(message: Any) -> tuple[Platform, ...]:  # noqa: ANN401 - a protobuf message
+    if len(message.platform) > _MOST_PLATFORMS or any(len(text) > _LONGEST_PLATFORM for text in message.platform):
+        raise InvalidInput(
+            f"the spec names more than {_MOST_PLATFORMS} platforms, or one with more than {_LONGEST_PLATFORM} letters"
+        )
+    return tuple(Platform.parse(text) for text in message.platform)
 
 
 def _decoded(spec: bytes) -> Any:  # noqa: ANN401 - a protobuf message

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from flyte_build.worker.builds import ends
+from flyte_build.worker.builds.logs import bell_of
 from flyte_build.worker.builds.parts import split_queued
 from flyte_build.worker.builds.records import MAX_ATTEMPTS
 from flyte_build.worker.builds.values import BuildFailure, BuildState
+from flyte_build.worker.builds.waiting import say_why
 from flyte_build.worker.database.schema import BuildLogRow, BuildRow, WorkerRow
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Upkeep:
         self.expire()
         self.overdue()
         self.split()
+        self.say_why()
         self.forget()
 
     def expire(self, dead: str = "") -> None:
@@ -94,6 +97,12 @@ class Upkeep:
             split = split_queued(session, now, now - self._builds.lease_seconds)
             woken = [name for row in split for name in ends.running(session, row, now)]
         self._builds.bell.ring(*woken)
+
+    def say_why(self) -> None:
+        """Says in the logs of builds that nobody can take that it is so."""
+        with self._builds.database.write() as session:
+            told = say_why(session, self._builds.clock(), self._builds.lease_seconds)
+        self._builds.bell.ring(*map(bell_of, told))
 
     def seen(self, owner: str, platforms: str, slots: int) -> None:
         """The worker `owner` lives."""

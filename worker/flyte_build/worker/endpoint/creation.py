@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from flyte_build.registry.errors import InvalidInput, ServiceTooLarge
 from flyte_build.worker.access.targets import repository_of
+from flyte_build.worker.builds.platforms import platforms_of
 from flyte_build.worker.builds.request import MAX_SPEC
 from flyte_build.worker.builds.task import build_inputs, build_task_spec, is_build_task
 from flyte_build.worker.builds.values import NewBuild
@@ -89,17 +90,18 @@ class Creation:
         policy = self.parts.policies.of(new.name.project, new.name.domain)
         repository_of(asked["target_image"], policy)
         spec = key_of_native(asked["spec"], new.name.project, new.name.domain)
+        data = self.parts.store.read(spec, MAX_SPEC)
         context = key_of_native(asked["context"], new.name.project, new.name.domain) if asked["context"] else None
         wanted = NewBuild(
             project=new.name.project,
             domain=new.name.domain,
             target=asked["target_image"],
             spec_object=str(spec),
-            spec_sha256=self.parts.store.sha256(spec, MAX_SPEC),
+            spec_sha256=hashlib.sha256(data).hexdigest(),
             context_object=str(context or ""),
             context_sha256=self._context_digest(context, policy) if context else "",
             force=request.run_spec.cache_config.overwrite_cache or request.run_spec.overwrite_cache,
-            platforms=self.parts.platforms,
+            platforms=platforms_of(data, self.parts.platforms),
             timeout=policy.limits.build_seconds,
             most_queued=policy.limits.queued,
             most_running=policy.limits.running,

@@ -4,6 +4,8 @@ PARTS := tests/parts/parts
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# Images of Python often set this; without bytecode every process compiles all that it imports, which is a third of `make check`.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test check lint docs package format setup parts stop clean
 
 help: ## show this
@@ -15,14 +17,16 @@ demo: setup ## build a real image and a bundle, and say what happens
 test: setup ## run every test, with a real engine and a real registry (ARGS="-k word" for some)
 	@PARTS_MULTI=1 $(PARTS) run $(BIN)/pytest tests -n 2 --dist loadfile --hypothesis-profile=full $(ARGS)
 
-check: lint ## what needs no engine: lint, types, layers, quick tests (under a minute)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not real" -q -n auto
+check: setup ## what needs no engine: lint, types, layers, quick tests (under a minute)
+	@mkdir -p .cache/logs; $(MAKE) --no-print-directory lint >.cache/logs/lint.log 2>&1 & lint=$$!; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not real" -q -n auto $(ARGS); tests=$$?; \
+	wait $$lint; lint=$$?; cat .cache/logs/lint.log; exit $$((lint | tests))
 
 lint: setup ## style, types and layers only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck -x $(PARTS) tests/parts/workflows tests/parts/package tests/parts/lib/*.sh .ci/run; fi
 	@tests/parts/workflows
 

@@ -37,6 +37,21 @@ KEYS = {
 }
 
 
+VARIABLES = {
+    "FLYTE_BUILD_CACHE": "the folder for what is fetched once, as uv; `~/.cache/flyte-build` by default",
+    "FLYTE_BUILD_CA_BUNDLE": "a file of authorities to trust, before `SSL_CERT_FILE`; mounted into build steps",
+    "FLYTE_BUILD_DEBUG": "any value: show where in the code an error comes from",
+    "FLYTE_BUILD_PLAIN_HTTP": "registries that speak plain http, with commas; those on loopback need not be named",
+    "FLYTE_BUILD_REGISTRY_HOST": "the registry that the next two are for",
+    "FLYTE_BUILD_REGISTRY_PASSWORD": "its password or token",
+    "FLYTE_BUILD_REGISTRY_USERNAME": "its user",
+    "FLYTE_BUILD_SERVICE": "in the registered `build-image` task: the build service that it asks",
+    "FLYTE_BUILD_TOKEN": "the bearer token for an endpoint",
+    "FLYTE_BUILD_TOKEN_AUDIENCE": "in a GitHub job without a token: show its OIDC identity, made for this audience",
+    "FLYTE_BUILD_TOKEN_FILE": "a file with the bearer token, read anew at every call; before `FLYTE_BUILD_TOKEN`",
+}
+
+
 def cli() -> str:
     """Every command with its help and flags."""
     parts = ["# Command line\n\nstdout is the answer; progress, notes and errors go to stderr.\n"]
@@ -52,7 +67,9 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     yield f"`{path} {usage}`\n"
     rows = [record for one in command.params if (record := one.get_help_record(context)) is not None]
     if rows:
-        yield "| flag | |\n| --- | --- |\n" + "".join(f"| `{_cell(flag)}` | {_cell(text)} |\n" for flag, text in rows)
+        yield "| flag | |\n| --- | --- |\n" + "".join(
+            f"| {_cell(f'`{flag}`')} | {_cell(text)} |\n" for flag, text in rows
+        )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
@@ -65,11 +82,18 @@ def _prose(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return " ".join(_shown(text).replace("|", "\\|").split())
+
+
+def _shown(text: str) -> str:
+    """`<` is the beginning of a tag, except in code."""
+    spans = text.split("`")
+    return "`".join(span if number % 2 else span.replace("<", "&lt;") for number, span in enumerate(spans))
 
 
 def _rows(head: str, meanings: dict[str, str]) -> str:
-    return f"| {head} | |\n| --- | --- |\n" + "".join(f"| `{key}` | {what} |\n" for key, what in meanings.items())
+    lines = (f"| `{key}` | {_shown(what)} |\n" for key, what in meanings.items())
+    return f"| {head} | |\n| --- | --- |\n" + "".join(lines)
 
 
 def image_toml() -> str:
@@ -90,29 +114,32 @@ def image_toml() -> str:
 
 
 def settings_page() -> str:
-    """Keys of `[tool.flyte-build]`, and every variable that the code reads."""
+    """Keys of `[tool.flyte-build]`, and every other variable of ours that the code reads."""
     text = "# Settings\n\nFlags first, then variables, then `[tool.flyte-build]` of the nearest pyproject.toml,\n"
     text += "then Flyte's config.yaml.\n"
     text += "\n## Keys\n\n| key | variable | |\n| --- | --- | --- |\n"
     for key in settings._KEYS:
         variable = f"`FLYTE_BUILD_{key.upper()}`" if key in (*settings._TEXTS, "platforms", "secret_providers") else "-"
         text += f"| `{key}` | {variable} | {KEYS.get(key, '')} |\n"
-    text += "\n## Variables\n\nEvery other variable of ours that the code reads, and where.\n"
-    text += "\n| variable | read in |\n| --- | --- |\n"
-    for name, files in sorted(_variables().items()):
-        text += f"| `{name}` | {', '.join(f'`{file}`' for file in sorted(files))} |\n"
-    return text
+    return text + "\n## Other variables\n\n" + _rows("variable", variables())
 
 
-def _variables() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+def variables() -> dict[str, str]:
+    """What every variable of ours means that is no setting; empty where nobody has said it yet."""
     known = {f"FLYTE_BUILD_{key.upper()}" for key in settings._KEYS}
-    for room in ROOMS:
-        for file in (ROOT / room).rglob("*.py"):
-            for name in re.findall(r"\"(FLYTE_BUILD_[A-Z_]*[A-Z])\"", file.read_text(encoding="utf-8")):
-                if name not in known:
-                    found.setdefault(name, set()).add(file.relative_to(ROOT / room / "flyte_build").as_posix())
-    return found
+    files = (file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    read = {name for text in texts for name in re.findall(r"\"(FLYTE_BUILD_[A-Z_]*[A-Z])\"", text)}
+    meant = {**_flags_of_variables(), **VARIABLES}
+    return {name: meant.get(name, "") for name in sorted(read - known)}
+
+
+def _flags_of_variables() -> dict[str, str]:
+    """`serve` and `worker` take flags from variables too."""
+    options = [
+        one for name in ("serve", "worker") for one in commands.load(name).params if isinstance(one, click.Option)
+    ]
+    return {one.envvar: f"`{one.opts[0]}`: {one.help}" for one in options if isinstance(one.envvar, str)}
 
 
 def metrics() -> str:

@@ -79,6 +79,12 @@ def test_an_error_that_is_explained_is_one_that_the_code_says(message: str) -> N
     assert _is_said(message)
 
 
+def test_every_variable_of_ours_is_explained() -> None:
+    meanings = runpy.run_path(str(ROOT / "docs/generate.py"))["variables"]()
+    assert len(meanings) > 10
+    assert [name for name, meaning in meanings.items() if not meaning] == [], "say it in VARIABLES of docs/generate.py"
+
+
 def test_the_reference_is_what_the_code_says_now() -> None:
     pages = runpy.run_path(str(ROOT / "docs/generate.py"))
     found = {page.name for page in (ROOT / "docs/reference").glob("*.md")}

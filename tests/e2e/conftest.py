@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,14 @@ def where(parts: Parts, fresh_name: str) -> str:
     return f"{parts.registry}/{fresh_name}"
 
 
+@pytest.fixture(scope="session")
+def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our GitHub Action, checked out."""
+    from tests.e2e.repository import check_out
+
+    return check_out(tmp_path_factory.mktemp("action"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A served endpoint: its URL, its state folder, and where it pushes what names no registry."""
@@ -85,17 +93,9 @@ class Service:
             return str(response.read().decode())
 
 
-@pytest.fixture(scope="module")
-def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@contextmanager
+def serving(state: Path, registry: str, *flags: str) -> Iterator[Service]:
     """`flyte-build serve` as a process of its own, on a port of its own."""
-    registry = f"{parts.registry}/service-{uuid.uuid4().hex[:8]}"
-    with served(tmp_path_factory.mktemp("service") / "state", registry) as service:
-        yield service
-
-
-@contextlib.contextmanager
-def served(state: Path, registry: str, *flags: str) -> Iterator[Service]:
-    """The same, with a state folder, a place for images and flags of a test's own."""
     log = state.parent / f"{state.name}.log"
     argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry, *flags]
     with log.open("wb") as sink:
@@ -107,6 +107,14 @@ def served(state: Path, registry: str, *flags: str) -> Iterator[Service]:
         code = process.wait(timeout=60)
     assert code == 0, log.read_text(encoding="utf-8")
     assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An endpoint that lets everybody in, and its registry."""
+    registry = f"{parts.registry}/service-{uuid.uuid4().hex[:8]}"
+    with serving(tmp_path_factory.mktemp("service") / "state", registry) as served:
+        yield served
 
 
 def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> str:

@@ -1,106 +1,24 @@
-"""The Action as a repository has it: the example workflow, executed by `act` on this machine, with a real registry.
-
-Actions that are GitHub's own are stood in for: `act` passes over the checkout, and the one that tells the cache's
-address does nothing, because `act` tells it to every step.
-"""
+"""The Action as a repository has it: the example workflow, executed by `act` on this machine, with a real registry."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.conftest import Parts
-from tests.e2e.conftest import Done, run
+from tests.e2e.conftest import run
+from tests.e2e.repository import ROOT, Project, example, hides_secrets
 
 pytestmark = pytest.mark.real
-
-ROOT = Path(__file__).parents[2]
-ACTION = ("action.yml", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE")
-ROOMS = ("builder", "bundler", "registry", "worker")
-CANARY = "canary-5f1c-of-the-index"
-NOTHING = """name: nothing
-description: stands in for an action of GitHub's
-runs: {using: composite, steps: [{run: ":", shell: bash}]}
-"""
-
-
-@pytest.fixture(scope="session")
-def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The action as GitHub would check it out."""
-    place = tmp_path_factory.mktemp("action")
-    for name in ACTION:
-        shutil.copy(ROOT / name, place / name)
-    for name in ROOMS:
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
-    """A repository with the example workflow. `uses` is what stands for the remote actions of the workflow."""
-
-    folder: Path
-    action: Path
-    registry: str
-
-    def spec(self, parts: Parts, package: str) -> None:
-        """Writes image.toml: a package, and a step that prints a secret and a command of GitHub's."""
-        text = f'name = "trial"\nbase = "{parts.base}"\npython = "{parts.python}"\n\n[[layers]]\npip = ["{package}"]\n'
-        step = "cat /run/secrets/TOKEN; echo; echo '::error::not a command'; echo '::set-output name=reference::x'"
-        text += f'\n[[layers]]\ncommands = ["""{step}"""]\nsecrets = ["TOKEN"]\n'
-        (self.folder / "image.toml").write_text(text, encoding="utf-8")
-
-    def act(self, event: str, *more: str) -> Done:
-        """Runs the workflow; `more` goes to act."""
-        for argv in (
-            ["add", "-A"],
-            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "--allow-empty", "-qm", "x"],
-        ):
-            subprocess.run(["git", *argv], cwd=self.folder, check=True)
-        nothing = self.folder.parent / "nothing"
-        nothing.mkdir(exist_ok=True)
-        (nothing / "action.yml").write_text(NOTHING, encoding="utf-8")
-        argv = ["act", event, "--platform", "ubuntu-latest=-self-hosted", "--var", f"REGISTRY={self.registry}"]
-        argv += ["--secret", f"INDEX_TOKEN={CANARY}", "--secret", "GITHUB_TOKEN=ghs-canary-token"]
-        for used, place in self._used(nothing):
-            argv += ["--local-repository", f"{used}={place}"]
-        argv += ["--action-cache-path", str(self.folder.parent / "act")]
-        return run(*argv, *(more or ("--no-cache-server",)), cwd=self.folder)
-
-    def _used(self, nothing: Path) -> Sequence[tuple[str, Path]]:
-        texts = [file.read_text(encoding="utf-8") for file in (self.workflow, self.action / "action.yml")]
-        used = sorted({found for text in texts for found in re.findall(r"uses: (\S+@\S+)", text)})
-        return [(one, self.action if one.startswith("flyte-build/") else nothing) for one in used]
-
-    @property
-    def workflow(self) -> Path:
-        return self.folder / ".github/workflows/images.yml"
-
-    def change(self, old: str, new: str) -> None:
-        """Changes the workflow's text."""
-        text = self.workflow.read_text(encoding="utf-8")
-        assert old in text
-        self.workflow.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @pytest.fixture
 def project(tmp_path: Path, action: Path, where: str) -> Project:
-    folder = tmp_path / "repository"
-    (folder / ".github/workflows").mkdir(parents=True)
-    shutil.copy(ROOT / "examples/workflows/images.yml", folder / ".github/workflows/images.yml")
-    deploy = folder / "deploy"
-    deploy.write_text('#!/bin/sh\necho "deployed $1"\n', encoding="utf-8")
-    deploy.chmod(0o755)
-    subprocess.run(["git", "init", "-q", "-b", "main", "."], cwd=folder, check=True)
-    return Project(folder=folder, action=action, registry=where)
+    return example("images.yml", folder=tmp_path / "repository", action=action, registry=where)
 
 
 def test_a_pull_request_is_told_a_merge_builds_and_deploys_pinned_and_the_next_finds_it(
@@ -123,7 +41,8 @@ def test_a_pull_request_is_told_a_merge_builds_and_deploys_pinned_and_the_next_f
     assert "has no image that flyte-build made" in merged.out
     assert "::set-output name=reference::x" in merged.out  # said, and not obeyed
     assert "❗  ::error::not a command" not in merged.out
-    _hides_secrets(merged)
+    hides_secrets(merged)
+    assert "***" in merged.out
 
     again = project.act("push")
     assert again.code == 0, again.out + again.err
@@ -138,7 +57,7 @@ def test_a_step_that_fails_is_annotated_at_its_line_and_nothing_is_deployed(proj
     assert "::error title=flyte-build,file=image.toml,line=6::the step «pip packages:" in done.out, done.out
     assert "was not found in the package registry" in done.out
     assert "deployed" not in done.out
-    _hides_secrets(done)
+    hides_secrets(done)
 
 
 def test_githubs_cache_is_written_by_one_run_and_read_by_the_next(project: Project, parts: Parts) -> None:
@@ -156,19 +75,14 @@ def test_githubs_cache_is_written_by_one_run_and_read_by_the_next(project: Proje
     assert re.search(r"✓ +[\d.]+s importing cache manifest from gha", second.out)
 
 
-def test_the_example_is_a_workflow_that_pins_every_action_of_others(project: Project) -> None:
-    workflow = yaml.safe_load(project.workflow.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", sorted(file.name for file in (ROOT / "examples/workflows").iterdir()))
+def test_an_example_is_a_workflow_that_pins_every_action_of_others(name: str) -> None:
+    workflow = yaml.safe_load((ROOT / "examples/workflows" / name).read_text(encoding="utf-8"))
     used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
     assert used
     for one in used:
         name, _, ref = one.partition("@")
         assert re.fullmatch(r"[0-9a-f]{40}" if not name.startswith("flyte-build/") else r"v[\d.]+", ref)
-
-
-def _hides_secrets(done: Done) -> None:
-    for secret in (CANARY, "ghs-canary-token"):
-        assert secret not in done.out + done.err
-    assert "***" in done.out or "pip packages" in done.out
 
 
 def _tag(project: Project) -> str:

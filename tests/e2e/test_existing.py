@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Parts
-from tests.e2e.conftest import Service, run, served
+from tests.e2e.conftest import Service, run, serving
 from tests.worker.sdk import ask_for_build, wait_for_end
 from tests.worker.test_plans import asking
 from tests.worker.test_real_split import spec
@@ -66,16 +66,16 @@ def test_what_a_stranger_pushed_under_the_tag_of_a_plan_is_not_given_to_anybody(
     parts: Parts, tmp_path: Path, fresh_name: str
 ) -> None:
     content, where = spec(parts.base, f"echo {fresh_name} > /mark"), f"{parts.registry}/{fresh_name}"
-    with served(tmp_path / "one", where) as one:
+    with serving(tmp_path / "one", where) as one:
         honest = build(one, content, "demo:1")
         forged = forge(honest)
         assert build(one, content, "demo:1") == honest, "the digest that was pushed here, whatever the tag names now"
-    with served(tmp_path / "two", where) as two:
+    with serving(tmp_path / "two", where) as two:
         other = build(two, content, "demo:1")
         assert other != forged, "a service that knows nothing believes nobody"
         assert [one["status"] for one in listed(two)] == ["built"]
     forged = forge(other)
-    with served(tmp_path / "three", where, "--trust-registry") as three:
+    with serving(tmp_path / "three", where, "--trust-registry") as three:
         assert build(three, content, "demo:1") == forged, "which is what this flag asks for"
 
 

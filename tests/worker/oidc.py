@@ -18,6 +18,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 AUDIENCE = "flyte-build-tests"
+# Where, and with which bearer, a job of GitHub's asks for its identity (ACTIONS_ID_TOKEN_REQUEST_URL, _TOKEN).
+JOBS = "/jobs?api-version=2.0"
+MAY_ASK = "this-job-may-ask"
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Idp:
     asked: list[str] = field(default_factory=list)
     down: bool = False
     calls_itself: str = ""
+    job: str = "repo:acme/train:ref:refs/heads/main"
 
     def token(
         self, *, key: Key | None = None, drop: str = "", headers: dict[str, Any] | None = None, **claims: Any
@@ -75,11 +79,19 @@ class Idp:
                 "authorization_endpoint": f"{self.url}/authorize",
                 "device_authorization_endpoint": f"{self.url}/device",
             }
+        if path.startswith(f"{JOBS}&audience="):
+            return self.answer_job(urllib.parse.unquote(path.rpartition("=")[2]), authorization)
         if path == "/keys":
             if self.needs and authorization != f"Bearer {self.needs}":
                 return 401, {}
             return 200, {"keys": [key.public for key in self.keys]}
         return 404, {}
+
+    def answer_job(self, audience: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        """As GitHub gives a job its identity."""
+        if authorization != f"Bearer {MAY_ASK}":
+            return 401, {}
+        return 200, {"value": self.token(sub=self.job, aud=audience)}
 
     def grant(self, authorization: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """The client-credentials grant (RFC 6749 section 4.4)."""

@@ -17,9 +17,9 @@ from flyte_build.worker.cli.image import image
 from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import PREFIX, read_inputs
 from flyte_build.worker.github.job import found_sources
-from flyte_build.worker.github.locate import Place, locate
+from flyte_build.worker.github.locate import Place, locate, parts_of
 from flyte_build.worker.github.runs import Heard
-from flyte_build.worker.github.summary import Row, summary
+from flyte_build.worker.github.summary import Failure, Row, summary
 
 ROOT = Path(__file__).parents[2]
 TOML = 'name = "x"\n\n[[layers]]\napt = ["git"]\n\n[[layers]]\npip = [\n"six",\n"nosuch",\n]\npipp = 1\n'
@@ -73,6 +73,18 @@ def test_a_value_that_means_nothing_is_refused_with_those_that_do(inputs: dict[s
     assert refused.value.hint.startswith("give ")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("cache", "gha"), ("secrets", "id=A,env=B"), ("builder", "b"), ("mode", "build-only")]
+)
+def test_what_a_build_service_has_of_its_own_is_refused_with_an_endpoint(name: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match=f"'{name}' of the action does not go with 'endpoint'"):
+        read_inputs(given(endpoint="https://e") | given(**{name: value}))
+
+
+def test_a_check_asks_where_the_service_would_put_it() -> None:
+    assert "--engine remote" in " ".join(read_inputs(given(endpoint="https://e", mode="check")).check_argv())
+
+
 def test_every_input_of_the_action_reaches_the_command_and_is_described() -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     used = json.dumps(action["runs"])
@@ -103,9 +115,34 @@ def test_an_error_is_found_in_its_source(error: FlyteBuildError, line: int) -> N
     assert locate(error, {"a/image.toml": TOML}) == Place(file="a/image.toml", line=line)
 
 
+DOCKERFILE = "FROM x\nRUN a\n# why\nRUN b && \\\n  # and why\n    c\nUSER me\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [("[2/4] RUN a", 2), ("[linux/arm64 build 3/4] RUN b &&     c", 4), ("[4/4] RUN d", 0), ("[internal] load", 0)],
+)
+def test_a_failed_instruction_is_found_in_its_dockerfile(step: str, line: int) -> None:
+    found = locate(BuildFailed("x", step=step), {"a/x.Dockerfile": DOCKERFILE})
+    assert found == (Place(file="a/x.Dockerfile", line=line) if line else None)
+
+
+def test_a_failed_requirement_is_found_in_its_list() -> None:
+    listed = "--index-url https://x\n# nosuch\nsix\nNoSuch[a]>=1\n"
+    error = BuildFailed("x", step="requirements: needs.txt", log=("Because nosuch was not found", "six-pack"))
+    assert locate(error, {"image.toml": TOML, "a/needs.txt": listed}) == Place(file="a/needs.txt", line=4)
+
+
+def test_every_problem_is_shown_at_its_own_line() -> None:
+    problems = (Problem("layers[0].apt", "no"), Problem("layers[1].pipp", "no"))
+    places = [locate(part, {"image.toml": TOML}) for part in parts_of(InvalidSpec("image.toml", problems))]
+    assert [place.line for place in places if place] == [4, 11]
+
+
 @pytest.mark.parametrize(
     ("error", "place"),
     [
+        (InvalidInput("train.py is not TOML: Illegal (at line 2, column 1)"), Place(file="src/train.py", line=2)),
         (InvalidInput("train.py failed to load: train.py:3: NameError: x"), Place(file="src/train.py", line=3)),
         (InvalidInput("train.py failed to load: other.py:3: NameError: x"), None),
         (BuildFailed("x", step="exporting to image"), None),
@@ -130,9 +167,10 @@ def test_an_output_cannot_be_ended_by_its_value() -> None:
 
 def test_the_summary_is_one_row_an_image_and_shows_markup_as_text() -> None:
     row = Row(name="a|b", status="built", pinned="r/a@sha256:1", size=3 << 20, cached=1, steps=4, seconds=2.04)
-    text = summary([replace(row, why="<b>\n*x*")], failure="no `x`")
+    failure = Failure(sentence="no `x`", hint="do *y*", log=("```", "| z"))
+    text = summary([replace(row, why="<b>\n*x*")], failure=failure)
     assert r"| **a\|b** built | `r/a@sha256:1` | 3.0 MiB | 1 of 4 | 2.0 s | &lt;b&gt;<br>\*x\* |" in text
-    assert r"**Failed**: no \`x\`" in text
+    assert text.endswith("**Failed**: no \\`x\\`\n\nWhat to do: do \\*y\\*\n\n    ```\n    | z\n\n")
 
 
 def test_cache_hits_count_steps_that_were_asked_for_only() -> None:

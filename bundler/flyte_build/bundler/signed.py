@@ -54,7 +54,7 @@ class SignedUploads:
     """An uploader to the store behind a Flyte endpoint, for one project and domain.
 
     `sent` is told of every piece that goes out, in bytes (negative when it goes out again). Archives of more than
-    two parts go in parts of `part_bytes`, if the endpoint joins them.
+    two parts go in parts of `part_bytes`, if the endpoint joins them. `token` may tell it anew for every call.
     """
 
     endpoint: Endpoint
@@ -63,7 +63,7 @@ class SignedUploads:
     wire: Sender
     sent: Callable[[int], None] = field(default=lambda _: None)
     part_bytes: int = 16 << 20
-    token: str = field(default="", repr=False)
+    token: str | Callable[[], str] = field(default="", repr=False)
 
     def locate(self, parcel: Parcel) -> Location:
         """Ask for a signed URL, named by the manifest's digest so that equal bundles share one key.
@@ -118,12 +118,13 @@ class SignedUploads:
             "addContentMd5Metadata": True,
         }
         body = json.dumps(message).encode()
+        token = self.token() if callable(self.token) else self.token
         headers = {
             "content-type": "application/json",
             "connect-protocol-version": "1",
             "accept-encoding": "identity",
             PARTS_HEADER: str(wanted.parts),
-            **({"authorization": f"Bearer {self.token}"} if self.token else {}),
+            **({"authorization": f"Bearer {token}"} if token else {}),
         }
         url = f"{self.endpoint}{_METHOD}"
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -185,6 +184,7 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
     from flyte_build.bundler.endpoint import Endpoint
     from flyte_build.bundler.signed import SignedUploads
     from flyte_build.bundler.wire import Wire
+    from flyte_build.worker.client.bearer import bearer
 
     return SignedUploads(
         endpoint=Endpoint.parse(asked.endpoint, insecure=asked.insecure),
@@ -192,5 +192,5 @@ def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
         domain=asked.domain,
         wire=Wire(told=noted),
         sent=sent,
-        token=os.environ.get("FLYTE_BUILD_TOKEN", ""),
+        token=bearer,
     )

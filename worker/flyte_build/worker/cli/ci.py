@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput
+from flyte_build.worker.cli.trouble import trouble
+from flyte_build.worker.client import bearer
 from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import PREFIX, read_inputs
 from flyte_build.worker.github.job import Job
-from flyte_build.worker.github.oidc import cloud_identity
+from flyte_build.worker.github.oidc import cloud_identity, may_ask
 from flyte_build.worker.github.report import Report
 
 EXIT_MISSING = 3
@@ -38,9 +40,15 @@ def ci(ctx: click.Context) -> None:
             inputs = read_inputs(os.environ)
             _enter(Path(folder))
             Job(inputs, report).run()
+    # Not shown once more by the frame: the last lines are a build's, and GitHub would obey them.
     except FlyteBuildError as error:
-        # Not shown once more by the frame: its last lines are a build's, and GitHub would obey them.
         report.failed(error)
+        ctx.exit(1)
+    except click.UsageError as error:
+        report.failed(InvalidInput(error.format_message()))
+        ctx.exit(error.exit_code)
+    except OSError as error:
+        report.failed(trouble(error))
         ctx.exit(1)
     finally:
         report.write()
@@ -56,7 +64,18 @@ def _enter(folder: Path) -> None:
     if password := os.environ.get("FLYTE_BUILD_REGISTRY_PASSWORD"):
         click.echo(commands.mask(password))
     os.environ.update(cloud_identity(os.environ, folder))
+    _enter_service()
     place = os.environ.get(f"{PREFIX}WORKING_DIRECTORY") or "."
     if not Path(place).is_dir():
         raise InvalidInput(f"the input 'working-directory' names {place}, which is not a folder of the repository")
     os.chdir(place)
+
+
+def _enter_service() -> None:
+    """A build service is shown who the job is, where the job may ask GitHub and no other token is given."""
+    audience = os.environ.get(f"{PREFIX}AUDIENCE", "")
+    if not os.environ.get(f"{PREFIX}ENDPOINT") or not audience or os.environ.get(bearer.VARIABLE):
+        return
+    if may_ask(os.environ):
+        os.environ[bearer.AUDIENCE] = audience
+        click.echo(commands.mask(bearer.bearer()))

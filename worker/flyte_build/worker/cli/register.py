@@ -49,7 +49,7 @@ def register(
     from google.protobuf import json_format
 
     from flyte_build.bundler.endpoint import Endpoint
-    from flyte_build.worker.cli.task import token
+    from flyte_build.worker.client.bearer import bearer
     from flyte_build.worker.client.connect import Connect
     from flyte_build.worker.task.registering import checked, org_of, put
     from flyte_build.worker.task.template import IMAGE, Registration, deploy_request
@@ -77,7 +77,7 @@ def register(
         memory=memory,
     )
     request = checked(deploy_request(asked, org or org_of(place)))
-    status = "planned" if dry_run else put(Connect(endpoint=place, token=token()), request)
+    status = "planned" if dry_run else put(Connect(endpoint=place, token=bearer()), request)
     name = request.task_id
     text = f"{name.project}/{name.domain}/{name.name}@{name.version}"
     if as_json:

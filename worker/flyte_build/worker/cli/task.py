@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -35,11 +34,12 @@ def _building() -> Building:
     service = os.environ.get("FLYTE_BUILD_SERVICE")
     if service:
         from flyte_build.bundler.endpoint import Endpoint
+        from flyte_build.worker.client.bearer import bearer
         from flyte_build.worker.client.connect import Connect
         from flyte_build.worker.task.asking import Asking
 
-        token()  # what is wrong with it is told before anything is asked
-        return Asking(Connect(endpoint=Endpoint.parse(service), token=token), click.echo)
+        bearer()  # what is wrong with it is told before anything is asked
+        return Asking(Connect(endpoint=Endpoint.parse(service), token=bearer), click.echo)
     if os.environ.get("BUILDKIT_HOST"):
         from flyte_build.worker.task.here import Here
 
@@ -48,14 +48,3 @@ def _building() -> Building:
         "this task has neither a build service (FLYTE_BUILD_SERVICE) nor a BuildKit (BUILDKIT_HOST)",
         hint="register it again with flyte-build register --service URL, or --buildkit ADDRESS",
     )
-
-
-def token() -> str:
-    """FLYTE_BUILD_TOKEN, or what is in the file that FLYTE_BUILD_TOKEN_FILE names; read anew at each call."""
-    file = os.environ.get("FLYTE_BUILD_TOKEN_FILE")
-    if not file:
-        return os.environ.get("FLYTE_BUILD_TOKEN", "")
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InvalidInput(f"the token in {file} cannot be read: {error.strerror}") from error

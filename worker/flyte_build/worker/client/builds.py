@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +20,8 @@ from flyte_build.registry.errors import ServiceUnavailable as Unavailable
 from flyte_build.registry.redact import plain
 from flyte_build.registry.translate import translated
 from flyte_build.worker.builds.entries import Entry
+from flyte_build.worker.client.bearer import advice, bearer
 
-TOKEN = "FLYTE_BUILD_TOKEN"  # noqa: S105 - the name of a variable
 _PATH = "/api/v1/builds"
 _MAX_ANSWER = 16 << 20
 _MAX_LINE = 1 << 20
@@ -33,7 +32,7 @@ class BuildsClient:
     """Asks one endpoint. `patience` is how long, in seconds, a service may be away while its log is followed."""
 
     endpoint: Endpoint
-    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""), repr=False)
+    token: str | Callable[[], str] = field(default=bearer, repr=False)
     patience: float = 120.0
 
     def list(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
@@ -110,7 +109,8 @@ class BuildsClient:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         url = f"{self.endpoint}{path}"
         own = {"content-type": "application/json"} if body is not None else {}
-        own |= {"authorization": f"Bearer {self.token}"} if self.token else {}
+        token = self.token() if callable(self.token) else self.token
+        own |= {"authorization": f"Bearer {token}"} if token else {}
         timeout = urllib3.Timeout(connect=10, read=60)
         try:
             with pool_of(url) as pool:
@@ -140,7 +140,7 @@ class BuildsClient:
         said = _reason(answer.read(64 * 1024)) or f"it answered {answer.status}"
         error: FlyteBuildError = ServiceError(f"{self.endpoint}: {said}", hint="is it a flyte-build endpoint?")
         if answer.status in (401, 403):
-            error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=f"set {TOKEN}")
+            error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=advice())
         elif answer.status == 404 and said.startswith("there is no build"):
             error = ServiceError(f"{said.removesuffix(' here')} at {self.endpoint}", hint="flyte-build builds list")
         elif answer.status == 422:

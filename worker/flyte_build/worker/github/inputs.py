@@ -32,6 +32,7 @@ class Inputs:
     fail_if_missing: bool = False
     arguments: tuple[str, ...] = ()
     build_arguments: tuple[str, ...] = ()
+    endpoint: str = ""
 
     def check_argv(self) -> tuple[str, ...]:
         """The command that only asks what exists."""
@@ -55,6 +56,7 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         key.removeprefix(PREFIX).lower(): value.strip() for key, value in environ.items() if key.startswith(PREFIX)
     }
     mode, cache = given.get("mode") or "build", given.get("cache") or "none"
+    _require_sense(given, mode=mode, cache=cache)
     return Inputs(
         sources=_lines(given.get("sources", "")),
         mode=_choice("mode", mode, get_args(Mode)),  # type: ignore[arg-type] # it is one of them
@@ -63,11 +65,27 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         fail_if_missing=_truth("fail-if-missing", given.get("fail_if_missing", "")),
         arguments=_arguments(given),
         build_arguments=_build_arguments(given),
+        endpoint=given.get("endpoint", ""),
     )
+
+
+def _require_sense(given: Mapping[str, str], *, mode: str, cache: str) -> None:
+    """A build service has its own cache, builders and secrets, and always pushes."""
+    if not given.get("endpoint"):
+        return
+    contrary = [name for name in ("builder", "secrets") if given.get(name)]
+    contrary += ["cache"] if cache != "none" else []
+    contrary += ["mode"] if mode == "build-only" else []
+    if contrary:
+        raise InvalidInput(
+            f"the input {contrary[0]!r} of the action does not go with 'endpoint'",
+            hint="leave it out: the build service has its own cache, builders and secrets, and pushes what it builds",
+        )
 
 
 def _arguments(given: Mapping[str, str]) -> tuple[str, ...]:
     argv = ["--registry", given["registry"]] if given.get("registry") else []
+    argv += ["--engine", "remote", "--endpoint", given["endpoint"]] if given.get("endpoint") else []
     for platform in _lines(given.get("platforms", "").replace(",", "\n")):
         argv += ["--platform", platform]
     return (*argv, "--locked") if _truth("locked", given.get("locked", "")) else tuple(argv)
@@ -78,8 +96,6 @@ def _build_arguments(given: Mapping[str, str]) -> tuple[str, ...]:
     for name, flag in (("tags", "--tag"), ("secrets", "--secret")):
         for value in _lines(given.get(name, "")):
             argv += [flag, value]
-    if given.get("endpoint"):
-        argv += ["--engine", "remote", "--endpoint", given["endpoint"]]
     if given.get("builder"):
         argv += ["--builder", given["builder"]]
     return (*argv, *_lines(given.get("arguments", "")))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from flyte_build.builder.buildx.builders import container_builder
 from flyte_build.builder.buildx.docker import find_engine
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import FlyteBuildError, InvalidInput
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput, RegistryDenied
 from flyte_build.registry.inventory import inspect_image
 from flyte_build.registry.names import ImageName
 from flyte_build.worker.github import commands
@@ -38,7 +39,7 @@ class Job:
         if not inputs.sources:
             inputs = replace(inputs, sources=tuple(found_sources(Path())))
         report.sources = tuple(Path(source) for source in inputs.sources)
-        images = run_image(inputs.check_argv(), report.say)
+        images = self._existing(inputs, report.say)
         report.images, report.rows = images, self._rows(images)
         missing = [str(image["name"]) for image in images if image["status"] == "missing"]
         if inputs.mode == "check":
@@ -47,11 +48,27 @@ class Job:
             return
         builder = _builder(inputs, images) if missing else ""
         why = inputs.why and bool(missing) and inputs.mode == "build"
-        images = self._built(inputs.build_argv(why=why, builder=builder))
+        try:
+            images = self._built(inputs.build_argv(why=why, builder=builder))
+        except FlyteBuildError:
+            with suppress(FlyteBuildError):  # the first error is the one to be told
+                images = self._existing(inputs, _nothing)
+            report.images = [{**image, "status": self._ended(image)} for image in images]
+            report.rows = self._rows(images, failed=True)
+            raise
         report.images, report.rows = images, self._rows(images)
         for image in images:
             for note in self._heard.notes[str(image["name"])]:
                 report.notice(f"{image['name']}: {note}")
+
+    def _existing(self, inputs: Inputs, heard: Callable[[str], None]) -> list[Image]:
+        """What is there, as far as can be told: a service may build for those who may not read its registry."""
+        try:
+            return run_image(inputs.check_argv(), heard)
+        except RegistryDenied:
+            if not inputs.endpoint or inputs.mode == "check":
+                raise
+            return []
 
     def _built(self, argv: Sequence[str]) -> list[Image]:
         """Between the two words no line of a build is a command to GitHub: a build prints what it likes."""
@@ -69,25 +86,37 @@ class Job:
         if said is not None:
             self._report.say(said)
 
-    def _rows(self, images: Iterable[Image]) -> list[Row]:
-        return [self._row(image) for image in images]
+    def _rows(self, images: Iterable[Image], *, failed: bool = False) -> list[Row]:
+        """Images are built in turn: after a failure the first that has not ended is the one that failed."""
+        rows = [self._row(image) for image in images]
+        culprit = next((row for row in rows if failed and row.name not in self._heard.ended), None)
+        return [replace(row, status="failed") if row is culprit else row for row in rows]
+
+    def _ended(self, image: Image) -> str:
+        """What was built here exists when it is asked for afterwards."""
+        return self._heard.ended.get(str(image["name"])) or str(image["status"])
 
     def _row(self, image: Image) -> Row:
         name, seconds = str(image["name"]), image["seconds"]
+        status = self._ended(image)
         pinned = str(image["pinned"] or "")
         heard = self._heard
         # Steps are told without a name where there is one image only.
         told = name if name in heard.steps else ""
         return Row(
             name=name,
-            status=str(image["status"]),
+            status=status,
             pinned=pinned,
             size=_size(pinned),
-            cached=heard.cached[told] if image["status"] == "built" else 0,
-            steps=heard.steps[told] if image["status"] == "built" else 0,
+            cached=heard.cached[told] if status == "built" else 0,
+            steps=heard.steps[told] if status == "built" else 0,
             seconds=seconds if isinstance(seconds, float) else None,
             why="\n".join(heard.why[name]),
         )
+
+
+def _nothing(line: str) -> None:
+    """For what was said before."""
 
 
 def found_sources(folder: Path) -> Iterable[str]:
@@ -117,7 +146,7 @@ def _size(pinned: str) -> int | None:
 def _builder(inputs: Inputs, images: Iterable[Image]) -> str:
     """The name of a builder made for this job, where the engine itself can do less than is asked; else empty."""
     given = inputs.build_arguments
-    if "--builder" in given or "--engine" in given:
+    if "--builder" in given or inputs.endpoint:
         return ""
     platforms = max((len(found) for image in images if isinstance(found := image["platforms"], list)), default=1)
     short = find_engine().falls_short(cache=inputs.cache != "none", platforms=platforms)

@@ -6,7 +6,9 @@ Sources: docs.github.com, "OpenID Connect reference"; boto3, "Assume role with w
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,8 @@ _AWS_REGION = "us-east-1"
 _STS = "https://sts.googleapis.com/v1/token"
 _TYPE = "urn:ietf:params:oauth:token-type:jwt"
 _SIZE = 64 * 1024
+_SPARE = 60.0  # seconds that a token must still be good for
+_HELD: dict[tuple[str, str], str] = {}
 _HINT = "give the job `permissions: id-token: write`"
 
 
@@ -39,6 +43,32 @@ def cloud_identity(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
         document = google_document(environ, provider, environ.get(f"{PREFIX}GCP_SERVICE_ACCOUNT", ""))
         found["GOOGLE_APPLICATION_CREDENTIALS"] = _kept(folder / "google.json", json.dumps(document))
     return found
+
+
+def may_ask(environ: Mapping[str, str]) -> bool:
+    """Whether the job has the right to tokens at all."""
+    return all(environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{part}") for part in ("URL", "TOKEN"))
+
+
+def job_token(environ: Mapping[str, str], audience: str) -> str:
+    """A token of the job's for somebody who believes GitHub: the same one until a minute before its end.
+
+    Raises as `cloud_identity`.
+    """
+    url, _ = _asked(environ)
+    held = _HELD.get((url, audience), "")
+    if _end(held) - time.time() < _SPARE:
+        held = _HELD[url, audience] = _token(environ, audience)
+    return held
+
+
+def _end(token: str) -> float:
+    """When a JWT ends, as it says itself (RFC 7519, section 4.1.4); 0 for what says nothing."""
+    try:
+        payload = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def google_document(environ: Mapping[str, str], provider: str, account: str) -> dict[str, object]:

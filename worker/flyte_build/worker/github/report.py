@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError
 from flyte_build.worker.github import commands
-from flyte_build.worker.github.locate import locate
-from flyte_build.worker.github.summary import Row, summary
+from flyte_build.worker.github.locate import locate, parts_of, words_of
+from flyte_build.worker.github.summary import Failure, Row, summary
 
 _LOG_LINES = 20
 _LARGEST = 1024 * 1024
@@ -22,7 +22,7 @@ class Report:
     def __init__(self, environ: Mapping[str, str], stdout: TextIO) -> None:
         self._environ = environ
         self._stdout = stdout
-        self._failure = ""
+        self._failure: Failure | None = None
         self.sources: tuple[Path, ...] = ()
         self.images: Sequence[dict[str, object]] = ()
         self.rows: Sequence[Row] = ()
@@ -42,12 +42,22 @@ class Report:
 
     def failed(self, error: FlyteBuildError) -> None:
         """Annotates the line that the error is about, as far as that can be told."""
-        self._failure = error.sentence
-        place = locate(error, {str(file): text for file in self.sources if (text := _text(file)) is not None})
-        message = "\n".join(filter(None, (error.sentence, error.hint and f"what to do: {error.hint}", _tail(error))))
-        file = self._relative(place.file) if place else ""
-        line = place.line if place else 0
-        self.say(commands.annotation("error", message, title="flyte-build", file=file, line=line))
+        self._failure = Failure(sentence=error.sentence, hint=error.hint, log=_tail(error))
+        sources = {str(file): text for file in self._files(error) if (text := _text(file)) is not None}
+        for part in parts_of(error):
+            place = locate(part, sources)
+            hint = f"what to do: {part.hint}" if part.hint else ""
+            message = "\n".join(line for line in (part.sentence, hint, *_tail(part)) if line)
+            file = self._relative(place.file) if place else ""
+            line = place.line if place else 0
+            self.say(commands.annotation("error", message, title="flyte-build", file=file, line=line))
+
+    def _files(self, error: FlyteBuildError) -> Iterator[Path]:
+        """The sources, and files beside them that a failed step names, as a list of requirements."""
+        yield from self.sources
+        words = words_of(error) if isinstance(error, BuildFailed) else ()
+        beside = {file for source in self.sources for word in words if (file := source.parent / word).is_file()}
+        yield from sorted(beside)
 
     def _relative(self, file: str) -> str:
         path, workspace = Path(file).resolve(), Path(self._environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
@@ -72,8 +82,8 @@ def _truth(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _tail(error: FlyteBuildError) -> str:
-    return "\n".join(error.log[-_LOG_LINES:]) if isinstance(error, BuildFailed) else ""
+def _tail(error: FlyteBuildError) -> tuple[str, ...]:
+    return tuple(error.log[-_LOG_LINES:]) if isinstance(error, BuildFailed) else ()
 
 
 def _text(file: Path) -> str | None:

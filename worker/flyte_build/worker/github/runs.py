@@ -20,13 +20,14 @@ _OWN_WORK = re.compile(r"base image|exporting |importing |pushing |preparing |se
 
 @dataclass(slots=True)
 class Heard:
-    """What was said of the images: counts of steps by image name, sentences of `--why` and notes by image name."""
+    """What was said of the images, by their names: counts of steps, sentences of `--why`, notes, how they ended."""
 
     image: str = ""
     steps: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     cached: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     why: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    ended: dict[str, str] = field(default_factory=dict)
 
     def hear(self, line: str) -> str | None:
         """Takes one line of stderr; what a person reads of it, if anything."""
@@ -44,6 +45,7 @@ class Heard:
             return f"image {self.image}"
         if name == "ImageEnded":
             self.notes[str(said.get("image", ""))] += [str(note) for note in said.get("notes", ())]
+            self.ended[str(said.get("image", ""))] = str(said.get("status", ""))
             return f"image {said.get('image')}: {said.get('status')}"
         return None
 

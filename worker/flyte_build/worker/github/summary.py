@@ -23,12 +23,31 @@ class Row:
     why: str = ""
 
 
-def summary(rows: Sequence[Row], failure: str = "") -> str:
-    """Markdown. `failure` is a sentence, empty when all went well."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What ended it: one sentence, what to change, and the last lines of the step that failed."""
+
+    sentence: str
+    hint: str = ""
+    log: Sequence[str] = ()
+
+
+def summary(rows: Sequence[Row], failure: Failure | None = None) -> str:
+    """Markdown."""
     text = "### flyte-build\n\n"
     if rows:
         text += _HEAD + "".join(_line(row) for row in rows) + "\n"
-    return text + (f"**Failed**: {_cell(failure)}\n\n" if failure else "")
+    return text + (_told(failure) if failure else "")
+
+
+def _told(failure: Failure) -> str:
+    text = f"**Failed**: {_cell(failure.sentence)}\n\n"
+    if failure.hint:
+        text += f"What to do: {_cell(failure.hint)}\n\n"
+    if failure.log:
+        # Four blanks before every line: nothing in it can end the block, as it could a fence.
+        text += "".join(f"    {line}\n" for line in failure.log) + "\n"
+    return text
 
 
 def _line(row: Row) -> str:

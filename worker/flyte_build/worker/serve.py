@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("flyte_build.serve")
 _DRAIN_SECONDS = 5
+# The database has as many connections, and some more for workers.
+_THREADS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._release = release
         self._stop = stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Calls wait for the database, the store and the registry in threads; asyncio has four more than cores."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "call"))
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from tests.worker.conftest import Clock
 from tests.worker.make import new_action, new_build
 
+from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.upkeep import Upkeep
@@ -38,7 +39,7 @@ def test_old_logs_go_and_why_a_build_failed_stays(builds: Builds, logs: BuildLog
     logs.append(running.id, ['{"at": 1, "kind": "note", "text": "still going"}'])
     clock.now += 31 * DAY
     new = ended(builds, logs, 2)
-    Upkeep(builds, keep_seconds=30 * DAY).once()
+    Upkeep(builds, keep=Keep(logs=30 * DAY)).once()
     assert [logs.size(build) > 0 for build in (old, running.id, new)] == [False, True, True]
     found = builds.get(old)
     assert found is not None
@@ -49,14 +50,14 @@ def test_old_logs_go_and_why_a_build_failed_stays(builds: Builds, logs: BuildLog
 def test_logs_stay_that_are(builds: Builds, logs: BuildLogs, clock: Clock, days: int) -> None:
     ended(builds, logs, 1)
     clock.now += 31 * DAY
-    Upkeep(builds, keep_seconds=days * DAY).once()
+    Upkeep(builds, keep=Keep(logs=days * DAY)).once()
     assert portions(builds) == 1
 
 
 def test_many_go_a_few_at_a_time_until_none_is_left(builds: Builds, logs: BuildLogs, clock: Clock) -> None:
     ended(builds, logs, 1, lines=250)
     clock.now += 2 * DAY
-    upkeep = Upkeep(builds, keep_seconds=DAY)
+    upkeep = Upkeep(builds, keep=Keep(logs=DAY))
     left = []
     for _ in range(3):
         upkeep.once()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import uvicorn
 
 from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.records import LEASE_SECONDS
 from flyte_build.worker.endpoint.app import application
 from flyte_build.worker.endpoint.assembly import Place, Service
@@ -43,7 +44,7 @@ class ServeSettings:
     `store` is where uploads are kept (see `store_at`), `database` and `broker` are URLs; empty: `state` and this
     process do it all. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `build_task`: whether builds are answered here, or by the task that somebody registered.
-    `keep_logs`: how long those of ended builds are kept, 0 for ever.
+    `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
     its key (PEM).
@@ -65,6 +66,7 @@ class ServeSettings:
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
     keep_logs: float = 0.0
+    keep_builds: float = 0.0
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     log_format: Format = "text"
@@ -112,7 +114,7 @@ def serve(
             platforms=settings.platforms,
             lease=settings.lease,
             queue_timeout=settings.queue_timeout,
-            keep_logs=settings.keep_logs,
+            keep=Keep(logs=settings.keep_logs, builds=settings.keep_builds),
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
         )

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from flyte_build.worker.builds import ends
+from flyte_build.worker.builds.forgetting import Keep, forget
 from flyte_build.worker.builds.logs import bell_of
 from flyte_build.worker.builds.parts import split_queued
 from flyte_build.worker.builds.records import MAX_ATTEMPTS
 from flyte_build.worker.builds.values import BuildFailure, BuildState
 from flyte_build.worker.builds.waiting import say_why
-from flyte_build.worker.database.schema import BuildLogRow, BuildRow, WorkerRow
+from flyte_build.worker.database.schema import BuildRow, WorkerRow
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -20,22 +21,19 @@ if TYPE_CHECKING:
     from flyte_build.worker.builds.records import Builds
 
 _FORGET_SECONDS = 24 * 3600.0
-_FORGET_LOGS_SECONDS = 3600.0
-# Of 64 KiB each.
-_MOST_FORGOTTEN = 200
+_LOOK_AGAIN_SECONDS = 3600.0
 
 
 class Upkeep:
     """Every worker and every endpoint does it; whoever comes second finds nothing to do.
 
-    `queue_seconds` is how long a build may wait for a worker, `keep_seconds` how long the log of one that ended is
-    kept; 0 is for ever.
+    `queue_seconds` is how long a build may wait for a worker (0: for ever), `keep` what is kept of those that ended.
     """
 
-    def __init__(self, builds: Builds, queue_seconds: float = 0.0, keep_seconds: float = 0.0) -> None:
+    def __init__(self, builds: Builds, queue_seconds: float = 0.0, keep: Keep | None = None) -> None:
         self._builds = builds
         self._queue_seconds = queue_seconds
-        self._keep_seconds = keep_seconds
+        self._keep = keep or Keep()
         self._forgot_at = float("-inf")
 
     def once(self) -> None:
@@ -78,16 +76,9 @@ class Upkeep:
         self._builds.bell.ring(*woken)
 
     def forget(self) -> None:
-        """Removes old logs, a few portions at a time, so that nobody waits; looks once an hour when none is left."""
+        """Removes what is old, a little at a time, so that nobody waits; looks once an hour when nothing is left."""
         now = self._builds.clock()
-        if not self._keep_seconds or now - self._forgot_at < _FORGET_LOGS_SECONDS:
-            return
-        old = select(BuildLogRow.id).join(BuildRow, BuildRow.id == BuildLogRow.build_id)
-        old = old.where(BuildRow.ended_at < now - self._keep_seconds).limit(_MOST_FORGOTTEN)
-        with self._builds.database.write() as session:
-            found = session.scalars(old).all()
-            session.execute(delete(BuildLogRow).where(BuildLogRow.id.in_(found)))
-        if len(found) < _MOST_FORGOTTEN:
+        if now - self._forgot_at >= _LOOK_AGAIN_SECONDS and not forget(self._builds.database, self._keep, now):
             self._forgot_at = now
 
     def split(self) -> None:

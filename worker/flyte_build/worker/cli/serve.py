@@ -20,6 +20,7 @@ from flyte_build.worker.cli.service_flags import (
     builder_tls_option,
     cache_option,
     database_option,
+    keep_builds_option,
     keep_logs_option,
     lease_option,
     log_format_option,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @lease_option
 @cache_option
 @keep_logs_option
+@keep_builds_option
 @log_format_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
 @secrets_option
@@ -91,6 +93,7 @@ def serve(
     lease: float,
     cache_keep: str | None,
     keep_logs: float,
+    keep_builds: float,
     log_format: Format,
     public_url: str | None,
     secrets: Path | None,
@@ -157,6 +160,7 @@ def serve(
             queue_timeout=queue_timeout,
             lease=lease,
             keep_logs=keep_logs * DAY,
+            keep_builds=keep_builds * DAY,
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
             build_task=build_task,

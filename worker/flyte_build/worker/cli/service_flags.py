@@ -45,6 +45,14 @@ keep_logs_option = click.option(
     metavar="DAYS",
     help="How long logs of ended builds are kept; 0 is for ever. Why a build failed stays.",
 )
+keep_builds_option = click.option(
+    "--keep-builds",
+    type=click.FloatRange(min=0),
+    default=90,
+    show_default=True,
+    metavar="DAYS",
+    help="How long ended builds and their runs are listed; 0 is for ever. The last success of every image stays.",
+)
 builder_option = click.option(
     "--builder",
     help="Where builds run: a Docker Buildx builder by name, or a BuildKit at unix:///socket or tcp://host:port.",

@@ -6,11 +6,12 @@ import logging
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from flyte_build.worker.access.gate import gate_of, policies_of
+from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
 from flyte_build.worker.builds.upkeep import Upkeep
@@ -60,7 +61,7 @@ class Place:
     platforms: str = ""
     lease: float = LEASE_SECONDS
     queue_timeout: float = 0.0
-    keep_logs: float = 0.0
+    keep: Keep = field(default_factory=Keep)
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     built_in: bool = True
@@ -86,7 +87,7 @@ class Service:
         build_logs = BuildLogs(self._database, bell, time.time)
         logs = place.state / "logs"
         service, registry = _identity(place.state), impatient_client()
-        self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout, place.keep_logs)
+        self._name, self._upkeep = service, Upkeep(builds, place.queue_timeout, place.keep)
         self._executor = Executor(
             actions,
             self._store,

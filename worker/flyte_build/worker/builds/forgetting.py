@@ -1,7 +1,7 @@
 """What of ended builds goes, and when: first their logs, later their rows and the runs that asked for them.
 
-The newest success of a request and of an image stays for ever: it is how the service knows what it pushed, and under
-which names. A container's run stays too, for its outputs are somebody's results.
+The newest success of a request and of an image stays for ever: the same request is answered with it, and names of the
+SDK's mean it. A container's run stays too, for its outputs are somebody's results.
 """
 
 from __future__ import annotations

@@ -29,10 +29,14 @@ def test_the_installed_command_says_the_version_of_pyproject() -> None:
     assert said == f"flyte-build {VERSION}\n"
 
 
-@pytest.mark.parametrize("file", ["examples/workflows/images.yml", "README.md"])
-def test_examples_of_the_action_name_this_version(file: str) -> None:
-    named = re.findall(r"flyte-build/flyte-build@v(\S+)", (ROOT / file).read_text(encoding="utf-8"))
-    assert set(named) <= {VERSION}
+def test_what_is_to_be_copied_names_this_version() -> None:
+    """The Action in examples and documentation, our images in manifests: the only places that repeat it."""
+    folders = (ROOT / name for name in ("docs", "examples", "images"))
+    pages = [ROOT / "README.md", *(file for folder in folders for file in folder.rglob("*") if file.is_file())]
+    named = r"flyte-build/flyte-build(?:@v|/[a-z-]+:v?|/[a-z-]+\n\s+newTag: \"?v?)(\d+\.\d+\.\d+)"
+    found = {file: re.findall(named, file.read_text(encoding="utf-8", errors="replace")) for file in pages}
+    assert len([file for file, versions in found.items() if versions]) > 2
+    assert {file: versions for file, versions in found.items() if set(versions) - {VERSION}} == {}
 
 
 def test_every_action_in_our_workflows_is_pinned_by_a_commit_and_says_its_version() -> None:
@@ -56,8 +60,8 @@ def test_no_job_of_a_release_may_do_more_than_its_own_work() -> None:
     }
     assert workflow["permissions"] == {}
     assert {name: right for name, right in writes.items() if right} == {
-        "pypi": {"id-token"},
-        "images": {"packages"},
+        "pypi": {"attestations", "id-token"},
+        "images": {"id-token", "packages"},
         "release": {"contents"},
     }
 

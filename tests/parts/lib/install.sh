@@ -23,6 +23,8 @@ jq:jq:-
 openssl:openssl:-
 crane:crane:forky
 oras:oras:trixie
+cosign:cosign:trixie
+kubectl:kubernetes-client:trixie
 '
 
 # For tests of images for several platforms. mmdebstrap asks arch-test whether a foreign program runs.
@@ -78,7 +80,7 @@ install_parts() {
 install_nothing() {
     local missing
     engine_is_new_enough || return
-    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|skopeo|jq|redis-server|rabbitmq-server|pg_ctlcluster)$' |
+    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|cosign|skopeo|jq|redis-server|rabbitmq-server|pg_ctlcluster|kubectl)$' |
         while read -r command; do has "$command" || printf ' %s' "$command"; done)
     say "✓ Docker engine $(engine_version) is already here: nothing is installed${missing:+ (not here:$missing)}"
 }

@@ -8,16 +8,24 @@ import tarfile
 import threading
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flyteidl2.imagebuilder import definition_pb2 as pb
 from tests.conftest import Parts
+from tests.engine import docker
 
 from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput
-from flyte_build.registry.errors import ArchiveError, BuildFailed, FlyteBuildError, InvalidSpec, ServiceDenied
+from flyte_build.registry.errors import (
+    ArchiveError,
+    BuildFailed,
+    EngineMissing,
+    FlyteBuildError,
+    InvalidSpec,
+    ServiceDenied,
+)
 from flyte_build.worker.access.policy import Limits, Policies, ProjectRule
 from flyte_build.worker.access.values import Projects
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
@@ -99,6 +107,7 @@ class Shop:
             project=project,
             domain="development",
             force=True,
+            guarded=self.building.policies is not None,
         )
         log = Log()
         try:
@@ -177,6 +186,19 @@ def _nowhere_in_the_registry(reference: str) -> None:
     config = json.loads(manifest)["config"]["digest"]
     with urllib.request.urlopen(f"http://{host}/v2/{name}/blobs/{config}", timeout=20) as answer:
         assert CANARY.encode() not in manifest + answer.read()
+
+
+def test_a_guarded_service_refuses_a_builder_whose_steps_are_in_its_machines_network(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
+    flags = ("--driver", "docker-container", "--driver-opt", "network=host")
+    assert docker("buildx", "create", "--name", "open", *flags).returncode == 0
+    building = replace(shop.building, builder="open")
+    log, error = Shop(building, shop.base, tmp_path).build("p", run("touch /ran"))
+    assert isinstance(error, EngineMissing), error
+    assert "they reach every service on loopback" in error.sentence
+    assert "touch" not in log.text, "no step began"
 
 
 def test_a_step_that_fails_tells_no_secret_in_its_error(shop: Shop) -> None:

@@ -74,9 +74,10 @@ class BuildOptions:
     """Everything about a build that does not change the image, and so can never be digested.
 
     `secrets` are files by secret name; `credentials` reach the engine in place of the user's own. `cache` separates
-    the cache mounts of tenants. `timeout` is in seconds; `until` is when the build must be over, of `time.monotonic`,
-    and may move on meanwhile: then it is killed also where its own process hangs. The output `part` pushes under a tag
-    of its own, and `only` says for which of the plan's platforms: `join_parts` makes the image of them.
+    the cache mounts of tenants; `isolated` refuses a builder whose steps are in its machine's network. `timeout` is in
+    seconds; `until` is when the build must be over, of `time.monotonic`, and may move on meanwhile: then it is killed
+    also where its own process hangs. The output `part` pushes under a tag of its own, and `only` says for which of the
+    plan's platforms: `join_parts` makes the image of them.
     """
 
     output: Output = "push"
@@ -87,6 +88,7 @@ class BuildOptions:
     secrets: Mapping[str, Path] = field(default_factory=dict)
     credentials: Mapping[Registry, Credentials] = field(default_factory=dict, repr=False)
     cache: str = ""
+    isolated: bool = False
     no_cache: bool = False
     reproducible: bool = False
     cache_from: tuple[str, ...] = ()

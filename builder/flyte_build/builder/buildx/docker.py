@@ -22,17 +22,25 @@ MINIMUM_BUILDX = (0, 13)
 _START = "start it (on Linux: systemctl start docker), or point DOCKER_HOST at one that runs"
 _NO_PLUGIN = "install docker-buildx 0.13 or newer"
 _PATIENCE = 60.0
+# In what `buildx inspect` says of a builder's nodes: how its container was made, or how its BuildKit makes others.
+_HOST_NETWORK = re.compile(
+    r'^(?:Driver Options:.*\bnetwork="?host\b|BuildKit daemon flags:.*--oci-worker-net[= ]host\b)', re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerEngine:
-    """What was found. `command` starts every docker argv; `stores_images` is true with the containerd image store."""
+    """What was found. `command` starts every docker argv; `stores_images` is true with the containerd image store.
+
+    `host_network`: steps are in the network of the machine that builds, as far as Buildx says so of the builder.
+    """
 
     command: tuple[str, ...]
     server: str
     buildx: tuple[int, ...]
     driver: str
     stores_images: bool
+    host_network: bool = False
 
     @property
     def annotates(self) -> bool:
@@ -45,6 +53,14 @@ class DockerEngine:
             raise EngineMissing(
                 f"this Docker engine cannot build {' and '.join(map(str, platforms))} into one image",
                 hint="turn on its containerd image store, or give --create-builder (a BuildKit in a container)",
+            )
+
+    def require_isolation(self) -> None:
+        """Raises EngineMissing when a step would reach what listens on the loopback of the machine that builds."""
+        if self.host_network:
+            raise EngineMissing(
+                "the steps of this builder are in its machine's network, where they reach every service on loopback",
+                hint="make the builder without `network=host`, in a network of its own",
             )
 
     def falls_short(self, *, cache: bool, platforms: int) -> bool:
@@ -74,6 +90,7 @@ def find_engine(builder: str | None = None) -> DockerEngine:
         buildx=buildx,
         driver=driver,
         stores_images=driver == "docker" and _has_snapshotter(info.get("DriverStatus")),
+        host_network=bool(_HOST_NETWORK.search(inspected.result().out)),
     )
 
 

@@ -39,6 +39,8 @@ class BuildxEngine:
             lay_out(plan, context, work / "context")
             engine = asked.result()
             engine.require(options.only or plan.platforms)
+            if options.isolated:
+                engine.require_isolation()
             call = prepare(work, engine, (plan, context, target), options)
             with machine_secrets(options.machine, work) as secrets:
                 _execute(replace(call, secrets={**call.secrets, **secrets}), plan, options)

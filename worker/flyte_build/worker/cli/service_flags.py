@@ -127,7 +127,7 @@ def warn_early(place: Repository, builder: str | None) -> None:
     from flyte_build.registry.client import RegistryClient
 
     looks: tuple[Callable[[], object], ...] = (
-        lambda: find_engine(builder),
+        lambda: find_engine(builder).require_isolation(),
         lambda: RegistryClient().push_check(place),
     )
     for look in looks:

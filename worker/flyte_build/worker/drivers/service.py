@@ -108,6 +108,7 @@ class ServiceBuilding:
             # What steps are given, hostile ones can read: nobody's passwords for the whole machine.
             machine=replace(find_machine(), netrc=None),
             cache=f"{request.project}-",
+            isolated=request.guarded,
             timeout=min(request.timeout or self.timeout, self.timeout, policy.limits.build_seconds or self.timeout),
             secrets=self.secrets.files(request.project, wanted(planned.plan)),
             progress=log.step,

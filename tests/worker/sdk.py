@@ -24,10 +24,10 @@ SPEC: bytes = ImageSpec(base_image="registry.test/base:1").SerializeToString()
 PROJECT = ProjectIdentifier(name="p", domain="development")
 
 
-def upload(url: str, content: bytes, name: str = "spec.pb") -> str:
+def upload(url: str, content: bytes, name: str = "spec.pb", project: str = "p") -> str:
     """Uploads as the SDK does; returns the native URL."""
     request = CreateUploadLocationRequest(
-        project="p", domain="development", content_md5=hashlib.md5(content).digest(), filename=name
+        project=project, domain="development", content_md5=hashlib.md5(content).digest(), filename=name
     )
     with DataProxyServiceClientSync(url) as client:
         location = client.create_upload_location(request)
@@ -47,21 +47,26 @@ def texts(**values: str) -> Inputs:
     return Inputs(literals=[{"name": name, "value": literal} for name, literal in literals.items()])
 
 
-def create_run(url: str, task: TaskSpec, inputs: Inputs, request_id: str = "", **fields: object) -> RunIdentifier:
+def create_run(
+    url: str, task: TaskSpec, inputs: Inputs, request_id: str = "", project: str = "p", **fields: object
+) -> RunIdentifier:
     """Begins a run."""
+    where = ProjectIdentifier(name=project, domain="development")
     with DataProxyServiceClientSync(url) as client:
-        offloaded = client.upload_inputs(UploadInputsRequest(project_id=PROJECT, inputs=inputs)).offloaded_input_data
-    request = CreateRunRequest(project_id=PROJECT, task_spec=task, offloaded_input_data=offloaded, **fields)
+        offloaded = client.upload_inputs(UploadInputsRequest(project_id=where, inputs=inputs)).offloaded_input_data
+    request = CreateRunRequest(project_id=where, task_spec=task, offloaded_input_data=offloaded, **fields)
     with RunServiceClientSync(url) as client:
         answer = client.create_run(request, headers={"x-request-id": request_id or str(uuid.uuid4())})
     run: RunIdentifier = answer.run.action.id.run
     return run
 
 
-def ask_for_build(url: str, spec: bytes = SPEC, target: str = "demo:1", request_id: str = "") -> RunIdentifier:
+def ask_for_build(
+    url: str, spec: bytes = SPEC, target: str = "demo:1", request_id: str = "", project: str = "p"
+) -> RunIdentifier:
     """Asks for a build as the SDK does: the task by value."""
-    inputs = texts(spec=upload(url, spec), context="", target_image=target)
-    return create_run(url, build_task_spec(""), inputs, request_id)
+    inputs = texts(spec=upload(url, spec, project=project), context="", target_image=target)
+    return create_run(url, build_task_spec(""), inputs, request_id, project)
 
 
 def watch(url: str, run: RunIdentifier) -> Iterator[ActionDetails]:

@@ -93,7 +93,9 @@ class Process:
 
 @dataclass
 class Deployment:
-    """What runs, and what is known of it. `registry` takes the images."""
+    """What runs, and what is known of it. `registry` takes the images, `store` the uploads (empty: a folder);
+    `also` are further flags of every process, `environment` is of every process.
+    """
 
     folder: Path
     registry: str
@@ -101,6 +103,9 @@ class Deployment:
     broker: Server | None
     lease: float = LEASE
     processes: list[Process] = field(default_factory=list)
+    store: str = ""
+    also: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     @property
@@ -113,13 +118,14 @@ class Deployment:
 
     def _shared(self) -> tuple[str, ...]:
         broker = ("--broker", self.broker.url) if self.broker else ()
-        shared = ("--database", self.database.url, "--store", str(self.folder / "store"), "--lease", str(self.lease))
-        return (*shared, *broker, "--registry", self.registry)
+        store = self.store or str(self.folder / "store")
+        shared = ("--database", self.database.url, "--store", store, "--lease", str(self.lease))
+        return (*shared, *broker, "--registry", self.registry, *self.also)
 
     def endpoint(self, *more: str) -> Process:
         argv = ("serve", "--no-worker", "--port", str(self.port), "--state", str(self.folder / "endpoint"))
         program = (sys.executable, "-c", _ENDPOINT, *argv, *self._shared(), *more)
-        process = Process(program, self.folder / "endpoint.log").start()
+        process = Process(program, self.folder / "endpoint.log", self.environment).start()
         self.processes.append(process)
         self.until((self.folder / "endpoint" / "endpoint.json").exists)
         return process
@@ -130,7 +136,7 @@ class Deployment:
         process = Process(
             (sys.executable, "-c", _WORKER, *argv),
             self.folder / f"worker-{number}.log",
-            {"NOTES": str(self.notes), **environment},
+            {"NOTES": str(self.notes), **self.environment, **environment},
         ).start()
         self.processes.append(process)
         return process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -111,6 +112,20 @@ def test_a_bundle_is_sent_once_and_found_by_its_name_from_then_on(place: Served,
     assert send(bundle, uploads(place.url, wire)).uploaded
     assert not send(bundle, uploads(place.url, wire)).uploaded
     assert wire.sent == ["POST", "PUT", "POST"]
+
+
+def test_headers_of_an_upload_are_named_as_the_sdk_names_its_own(place: Served) -> None:
+    """By another spelling the SDK would send one twice, and stores compute the signature of one."""
+    content = b"a spec"
+    md5 = hashlib.md5(content).digest()
+    asked = CreateUploadLocationRequest(project="p", domain="development", content_md5=md5, filename="spec.pb")
+    with DataProxyServiceClientSync(place.url) as client:
+        location = client.create_upload_location(asked)
+    own = {"Content-Length": str(len(content)), "Content-MD5": base64.b64encode(md5).decode()}
+    headers = {**location.headers, **own}
+    assert len({name.lower() for name in headers}) == len(headers)
+    with urllib3.PoolManager() as pool:
+        assert pool.request("PUT", location.signed_url, body=content, headers=headers).status == 200
 
 
 def test_a_large_archive_goes_in_parts_and_arrives_whole(place: Served, bundle: Archive) -> None:

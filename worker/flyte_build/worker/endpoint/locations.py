@@ -19,6 +19,8 @@ from flyte_build.worker.stores.keys import ObjectKey, key_of_native, md5_place, 
 from flyte_build.worker.stores.store import MAX_JOINED, MAX_OBJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flyteidl2.dataproxy.dataproxy_service_pb2 import (
         CreateDownloadLinkRequest,
         CreateDownloadLinkResponse,
@@ -60,8 +62,13 @@ def upload_location(
         signed_url=signed.url,
         native_url=key.native_url,
         expires_at=timestamp(signed.expires),
-        headers={**dict(signed.headers), **marks, **({PARTS_HEADER: "1"} if joins else {})},
+        headers={**_as_the_sdk_names_them(signed.headers), **marks, **({PARTS_HEADER: "1"} if joins else {})},
     )
+
+
+def _as_the_sdk_names_them(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """It adds a `Content-MD5` of its own: by another spelling it would be sent twice, and only one is signed."""
+    return {"Content-MD5" if name.lower() == "content-md5" else name: value for name, value in headers}
 
 
 def parts_said(said: str | None) -> int:

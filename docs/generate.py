@@ -22,7 +22,7 @@ from flyte_build.worker.cli import commands
 from flyte_build.worker.operating.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("registry", "builder", "bundler", "worker")
+ROOMS = tuple(import_module(f"flyte_build.{name}") for name in ("registry", "builder", "bundler", "worker"))
 HEAD = "<!-- Made by docs/generate.py (`make docs`) from the code: change that. -->\n\n"
 KEYS = {
     "registry": "where images go, like ghcr.io/acme",
@@ -127,7 +127,7 @@ def settings_page() -> str:
 def variables() -> dict[str, str]:
     """What every variable of ours means that is no setting; empty where nobody has said it yet."""
     known = {f"FLYTE_BUILD_{key.upper()}" for key in settings._KEYS}
-    files = (file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+    files = (file for room in ROOMS for place in room.__path__ for file in Path(place).rglob("*.py"))
     texts = (file.read_text(encoding="utf-8") for file in files)
     read = {name for text in texts for name in re.findall(r"\"(FLYTE_BUILD_[A-Z_]*[A-Z])\"", text)}
     meant = {**_flags_of_variables(), **VARIABLES}

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 import runpy
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+
+def _room(name: str) -> list[str]:
+    return list(import_module(f"flyte_build.{name}").__path__)
+
+
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
     for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
 )
-CODE = [ROOT / room / "flyte_build" for room in ("registry", "builder", "bundler", "worker")]
+# Where it is imported from: an installed wheel has no folders of ours.
+CODE = [Path(place) for room in ("registry", "builder", "bundler", "worker") for place in _room(room)]
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,8 @@ from types import ModuleType
 import pytest
 import yaml
 from click.testing import CliRunner
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from flyte_build.worker.cli.commands import flyte_build
 
@@ -94,6 +96,27 @@ def test_a_tag_of_another_version_is_refused(release: ModuleType) -> None:
 def test_a_version_without_a_section_in_the_changelog_is_refused(release: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n- New.\n", encoding="utf-8")
     assert 'no section "## 1.2.0"' in release.check("v1.2.0")
+
+
+def _needed(name: str, extras: frozenset[str], found: set[str]) -> set[str]:
+    """Names of what a distribution needs, itself among them."""
+    if canonicalize_name(name) in found:
+        return found
+    found.add(canonicalize_name(name))
+    for text in distribution(name).requires or ():
+        one = Requirement(text)
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras | {""}):
+            _needed(one.name, frozenset(one.extras), found)
+    return found
+
+
+def test_the_client_alone_is_light() -> None:
+    """Not megabytes, which are others' to change, but packages: a new one is to be thought about. 41 when written."""
+    needed = _needed("flyte-build", frozenset(), set())
+    heavy = {"alembic", "boto3", "celery", "cryptography", "flyte", "google-auth", "grpcio", "psycopg", "sqlalchemy"}
+    assert needed & heavy == set()
+    assert len(needed) <= 45, sorted(needed)
+    assert heavy & _needed("flyte-build", frozenset({"worker", "aws"}), set())
 
 
 def test_the_sources_hold_what_their_tests_read() -> None:

@@ -31,6 +31,11 @@ KEYS = {
     "project": "Flyte's project",
     "domain": "Flyte's domain",
     "store": "where `serve`, `worker` and `bundles` keep uploads, like s3://bucket/prefix",
+    "sign": "with what images are signed: a key file, `env://VARIABLE`, a URI of a KMS, or `keyless`",
+    "builder_id": "the URI of whoever builds, in the provenance",
+    "sbom": "`false` attaches no bills of materials",
+    "provenance": "`false` attaches no provenance",
+    "tlog": "`false` keeps signatures out of the public transparency log, and does not look for them there",
     "platforms": "platforms of images that name none; a list in the table, commas in the variable",
     "images": "a table of bases by name, for `ref` and `flyte.Image.from_ref_name`",
     "secret_providers": "who is asked for build secrets, in order",
@@ -119,7 +124,7 @@ def settings_page() -> str:
     text += "then Flyte's config.yaml.\n"
     text += "\n## Keys\n\n| key | variable | |\n| --- | --- | --- |\n"
     for key in settings._KEYS:
-        variable = f"`FLYTE_BUILD_{key.upper()}`" if key in (*settings._TEXTS, "platforms", "secret_providers") else "-"
+        variable = "-" if key == "images" else f"`FLYTE_BUILD_{key.upper()}`"
         text += f"| `{key}` | {variable} | {KEYS.get(key, '')} |\n"
     return text + "\n## Other variables\n\n" + _rows("variable", variables())
 

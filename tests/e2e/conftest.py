@@ -94,12 +94,13 @@ class Service:
 
 
 @contextmanager
-def serving(state: Path, registry: str, *flags: str) -> Iterator[Service]:
+def serving(state: Path, registry: str, *flags: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Service]:
     """`flyte-build serve` as a process of its own, on a port of its own."""
     log = state.parent / f"{state.name}.log"
-    argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry, *flags]
+    argv = [str(BIN / "flyte-build"), "serve", "--port", "0", "--state", str(state), "--registry", registry]
     with log.open("wb") as sink:
-        process = subprocess.Popen(argv, stderr=sink, stdin=subprocess.DEVNULL)
+        argv += map(str, flags)
+        process = subprocess.Popen(argv, stderr=sink, stdin=subprocess.DEVNULL, env=os.environ | dict(env or {}))
     try:
         yield Service(url=_wait_for(state / "endpoint.json", process, log), state=state, registry=registry)
     finally:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from tests.registry.chaos import Chaos, chaos_before
-from tests.registry.images import package_of
+from tests.registry.images import index_package, package_of
 from tests.registry.native import NativeReferrers
 from tests.registry.servers import docker_registry, tool
 
 from flyte_build.registry.artifacts import LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile, attach, attach_all
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.inventory import SPEC_DIGEST, list_images
-from flyte_build.registry.names import ImageReference, Registry, Repository, Target
+from flyte_build.registry.names import ImageName, ImageReference, Registry, Repository, Target
 from flyte_build.registry.options import RegistryOptions
 from flyte_build.registry.prune import Rule, choose, remove
 from flyte_build.registry.referrers import Referrers
@@ -97,3 +97,31 @@ def test_what_is_attached_goes_with_its_image(
     assert [one.reference for one in remove(client, image.repository, choose(found, Rule(), now))] == [image]
     assert native.count("DELETE", "manifests/") == 2
     assert list(client.manifests.tags(image.repository)) == []
+
+
+@pytest.mark.parametrize("api", [True, False], ids=["with the API", "by tags"])
+def test_what_is_about_an_image_and_its_parts_goes_with_it_and_is_no_image(
+    native: Chaos, client: RegistryClient, fresh_name: str, tmp_path: Path, api: bool
+) -> None:
+    if not api:
+        native.native = None
+    parts = [
+        package_of(fresh_name.encode(), architecture=one, created="2020-01-01T00:00:00Z", Labels={SPEC_DIGEST: SPEC})
+        for one in ("amd64", "arm64")
+    ]
+    repository = Repository(native.registry, f"acme/{fresh_name}")
+    image = push_package(client, index_package(*parts), Target(repository, ("ab" * 20,))).reference
+    below = [ImageReference(repository, one.digest) for one in client.manifest(image).manifests]
+    attached = [attach(client, one, note(tmp_path, f"of-{n}", LOG_TYPE)) for n, one in enumerate((image, *below))]
+    # As cosign keeps signatures and attestations of the index and of a part.
+    for tag in (f"sha256-{image.digest.hex}.sig", f"sha256-{below[0].digest.hex}.att"):
+        package = push_package(client, package_of(tag.encode()), Target(repository, (tag,))).reference
+        attached.append(package)
+    (found,) = list_images(client, repository)
+    assert found.reference == image
+    now = datetime.now(timezone.utc) + timedelta(days=2)
+    assert [one.reference for one in remove(client, repository, choose((found,), Rule(), now))] == [image]
+    assert [
+        one for one in (image, *below, *attached) if client.manifests.find(ImageName(repository, digest=one.digest))
+    ] == []
+    assert list(client.manifests.tags(repository)) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyte_build.registry.redact import plain, redact_url
+from flyte_build.registry.redact import bare_url, plain, redact_url
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from flyte_build.registry.redact import plain, redact_url
 )
 def test_a_url_keeps_its_place_and_loses_its_values(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+def test_a_bare_url_is_a_place_and_nothing_else() -> None:
+    assert bare_url("https://u:p@a.example/b/c?token=s3cret#f") == "https://a.example/b/c"
+    assert bare_url("") == ""
 
 
 @pytest.mark.parametrize(

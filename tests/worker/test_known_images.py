@@ -17,6 +17,7 @@ from flyte_build.worker.access.policy import Place, Policy
 from flyte_build.worker.builds.images import Resolved
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome
+from flyte_build.worker.builds.upkeep import Upkeep
 from flyte_build.worker.builds.values import NewBuild
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.existing import Existing
@@ -183,6 +184,18 @@ def test_a_plan_is_answered_by_its_digest_but_not_with_tags(builds: Builds, data
     assert existing.of_plan(plan, "d" * 64, POLICY) is None
     for other in (replace(plan, force=True), replace(plan, tags=("v1",)), replace(plan, domain="production")):
         assert existing.of_plan(other, "c" * 64, POLICY) is None
+
+
+def test_where_images_are_signed_only_what_has_its_signature_is_answered(builds: Builds, database: Database) -> None:
+    built(builds, new_build(), "r1")
+    registry = Registry()
+    assert of_spec(database, registry) == f"{HERE}@{OURS}"
+    Upkeep(builds).seen("w", "", 1, signs=True)
+    assert of_spec(database, registry) is None, "it was built before the workers signed"
+    built(builds, new_build(), "r2", signed=True)
+    assert of_spec(database, registry) is None, "whoever can delete removed the signature"
+    registry.holds[f"{HERE}:{OURS.replace(':', '-')}.sig"] = NEWER
+    assert of_spec(database, registry) == f"{HERE}@{OURS}"
 
 
 def test_an_answered_run_has_ended_with_the_image_and_shares_the_log_of_its_build(

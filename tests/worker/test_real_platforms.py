@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from tests.worker.sdk import ask_for_build, wait_for_end
 from tests.worker.services import postgres
 
 pytestmark = pytest.mark.real
+
+PASSWORD = {"COSIGN_PASSWORD": "correct horse"}
 
 
 @pytest.fixture
@@ -39,10 +43,10 @@ def two_platforms(folder: Path, name: str) -> str:
     return name
 
 
-def one_worker_each(deployment: Deployment) -> dict[str, str]:
+def one_worker_each(deployment: Deployment, *more: str, **environment: str) -> dict[str, str]:
     """Starts them; the owner by platform."""
     for platform in ("linux/amd64", "linux/arm64"):
-        deployment.worker("--platform", platform)
+        deployment.worker("--platform", platform, *more, **environment)
     deployment.until(lambda: len(deployment.ask("SELECT * FROM workers")) == 2)
     return {str(platform): str(owner) for platform, owner in deployment.ask("SELECT platforms, owner FROM workers")}
 
@@ -113,16 +117,57 @@ def test_a_platform_that_no_worker_builds_waits_says_so_and_is_built_when_one_co
     assert wait_for_end(deployment.url, asked).status.phase == 5, deployment.said()
 
 
+def both_workers(deployment: Deployment, *more: str, **environment: str) -> None:
+    deployment.endpoint("--platform", "linux/amd64", "--platform", "linux/arm64")
+    one_worker_each(deployment, *more, **environment)
+
+
+def built(deployment: Deployment, base: str, name: str = "both:1") -> str:
+    """An image for both platforms, as it is asked for by an SDK."""
+    layers = [{"env": {"env_variables": {"A": "1"}}}]
+    spec = bytes(WireSpec(base_image=base, layers=layers).SerializeToString())
+    end = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, name))
+    assert end.status.phase == 5, deployment.said()
+    ((reference,),) = deployment.ask(
+        "SELECT reference FROM builds WHERE parent_id IS NULL ORDER BY created_at DESC LIMIT 1"
+    )
+    return str(reference)
+
+
+def seen(image: str) -> list[str]:
+    """The kinds of what somebody else's tool finds attached."""
+    done = subprocess.run(
+        ("oras", "discover", "--plain-http", "--format", "json", image), capture_output=True, check=True
+    )
+    kinds = (str(one["artifactType"]) for one in json.loads(done.stdout)["manifests"])
+    return sorted(kind.removeprefix("application/vnd.") for kind in kinds)
+
+
+def manifests(image: str) -> list[str]:
+    raw = subprocess.run(("crane", "manifest", image), capture_output=True, check=True).stdout
+    return [f"{image.partition('@')[0]}@{one['digest']}" for one in json.loads(raw)["manifests"]]
+
+
+def forget(name: str) -> None:
+    digest = subprocess.run(("crane", "digest", name), capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(("crane", "delete", f"{name.rpartition(':')[0]}@{digest}"), check=True)
+
+
+def verify(image: str, *flags: str) -> dict[str, str]:
+    argv = (str(Path(sys.executable).parent / "flyte-build"), "verify", image, "--json", *flags)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return {one["check"]: one["status"] for one in json.loads(done.stdout)["checks"]}
+
+
+CHECKS = ("digest", "spec", "plan", "provenance", "sbom linux/amd64", "sbom linux/arm64")
+
+
 def test_each_worker_builds_its_platform_and_the_image_is_both(
     deployment: Deployment, parts: Parts, fresh_name: str, tmp_path: Path
 ) -> None:
     base = two_platforms(tmp_path, f"{parts.registry}/{fresh_name}-base:1")
-    deployment.endpoint("--platform", "linux/amd64", "--platform", "linux/arm64")
-    one_worker_each(deployment)
-    layers = [{"env": {"env_variables": {"A": "1"}}}]
-    spec = bytes(WireSpec(base_image=base, layers=layers).SerializeToString())
-    end = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:1"))
-    assert end.status.phase == 5, deployment.said()
+    both_workers(deployment)
+    built(deployment, base)
     kinds = sorted(note[1] for note in deployment.began() if note[0] == "begin")
     assert kinds == ["both:1", "both:1linux/amd64", "both:1linux/arm64"]
     ((reference, owners),) = deployment.ask(
@@ -134,11 +179,39 @@ def test_each_worker_builds_its_platform_and_the_image_is_both(
     raw = subprocess.run(("crane", "manifest", str(reference)), capture_output=True, check=True).stdout
     index = json.loads(raw)
     assert any("spec" in name for name in index["annotations"])
-    again = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:1"))
-    assert again.status.phase == 5
+    # What nobody waits for is attached after the answer.
+    deployment.until(lambda: len(seen(str(reference))) == 4)
+    about = ["cyclonedx+json", "flyte-build.installed.v1+json", "flyte-build.plan.v1+json", "in-toto+json"]
+    assert seen(str(reference)) == about
+    for manifest in manifests(str(reference)):
+        deployment.until(lambda manifest=manifest: "in-toto+json" in seen(manifest))  # type: ignore[misc] # a default
+        assert seen(manifest) == ["cyclonedx+json", "flyte-build.installed.v1+json", "in-toto+json"]
+    assert verify(str(reference)) == {**dict.fromkeys(CHECKS, "ok"), "signature": "unchecked"}
+    assert built(deployment, base) == reference
     assert deployment.ask("SELECT count(*) FROM builds WHERE parent_id IS NULL") == [(1,)], "answered without a worker"
-    other = wait_for_end(deployment.url, ask_for_build(deployment.url, spec, "both:2"))
-    assert other.status.phase == 5
+    assert built(deployment, base, "both:2") == reference
     first = "(SELECT min(ended_at) FROM builds WHERE parent_id IS NULL)"
     statuses = deployment.ask(f"SELECT DISTINCT status FROM builds WHERE created_at > {first}")
     assert statuses == [("exists",)], "an image that is there is not built again"
+
+
+def test_what_workers_sign_together_is_signed_when_its_name_is_known(
+    deployment: Deployment, parts: Parts, fresh_name: str, tmp_path: Path
+) -> None:
+    base = two_platforms(tmp_path, f"{parts.registry}/{fresh_name}-base:1")
+    subprocess.run(
+        ("cosign", "generate-key-pair"), cwd=tmp_path, env=os.environ | PASSWORD, check=True, capture_output=True
+    )
+    both_workers(deployment, "--sign", str(tmp_path / "cosign.key"), "--no-tlog", **PASSWORD)
+    image = built(deployment, base)
+    flags = ("--key", str(tmp_path / "cosign.pub"), "--no-tlog")
+    assert verify(image, *flags) == dict.fromkeys((*CHECKS, "signature"), "ok")
+    for one in (image, *manifests(image)):
+        argv = ("cosign", "verify", "--key", "cosign.pub", "--insecure-ignore-tlog=true", one)
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    forget(f"{image.replace('@sha256:', ':sha256-')}.sig")
+    assert built(deployment, base) == image
+    statuses = deployment.ask("SELECT status FROM builds WHERE parent_id IS NULL ORDER BY created_at DESC LIMIT 1")
+    assert statuses == [("built",)], "what exists and is not signed is built again"
+    assert verify(image, *flags)["signature"] == "ok"

@@ -71,7 +71,7 @@ def _debian(lines: Iterable[str], distribution: str) -> Iterator[Package]:
         installed = record.get("Status", "install ok installed").endswith(" installed")
         if installed and _NAME.fullmatch(name) and _WORD.fullmatch(version):
             qualifiers = {"arch": arch if _WORD.fullmatch(arch) else "", "distro": distribution}
-            purl = _purl(f"deb/{vendor}", name, version, qualifiers)
+            purl = package_url(f"deb/{vendor}", name, version, qualifiers)
             yield Package(kind="deb", name=name, version=version, purl=purl)
 
 
@@ -87,14 +87,16 @@ def _python(lines: Iterable[str]) -> Iterator[Package]:
         name, version = record.get("Name", ""), record.get("Version", "")
         if _NAME.fullmatch(name) and _WORD.fullmatch(version):
             plain = re.sub(r"[-_.]+", "-", name).lower()
-            yield Package(kind="pypi", name=plain, version=version, purl=_purl("pypi", plain, version, {}), place=place)
+            yield Package(
+                kind="pypi", name=plain, version=version, purl=package_url("pypi", plain, version, {}), place=place
+            )
 
 
 def _conda(lines: Iterable[str]) -> Iterator[Package]:
     for line in lines:
         match = _CONDA.fullmatch(line.strip())
         if match and _NAME.fullmatch(match["name"]) and _WORD.fullmatch(match["version"]):
-            purl = _purl("conda", match["name"], match["version"], {"build": match["build"]})
+            purl = package_url("conda", match["name"], match["version"], {"build": match["build"]})
             yield Package(kind="conda", name=match["name"], version=match["version"], purl=purl, place=match["place"])
 
 
@@ -109,7 +111,8 @@ def _records(lines: Iterable[str], first: str) -> Iterator[dict[str, str]]:
     yield record
 
 
-def _purl(kind: str, name: str, version: str, qualifiers: Mapping[str, str]) -> str:
+def package_url(kind: str, name: str, version: str, qualifiers: Mapping[str, str]) -> str:
+    """A purl; qualifiers without a value are left out. `kind` may have a namespace: `deb/debian`."""
     given = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(qualifiers.items()) if value)
     return f"pkg:{kind}/{quote(name, safe='')}@{quote(version, safe=':')}{'?' if given else ''}{given}"
 

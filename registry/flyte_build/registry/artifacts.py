@@ -7,7 +7,7 @@ who only asks whether an image exists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,13 @@ __all__ = [
     "INSTALLED_TYPE",
     "LOG_TYPE",
     "PLAN_TYPE",
+    "PREDICATE_KEY",
+    "SBOM_TYPE",
+    "STATEMENT_TYPE",
     "Artifact",
     "ArtifactFile",
     "Taking",
+    "artifact_in",
     "attach",
     "attach_all",
     "fetch_artifact",
@@ -33,8 +37,19 @@ __all__ = [
 ]
 PLAN_TYPE = "application/vnd.flyte-build.plan.v1+json"
 LOG_TYPE = "application/vnd.flyte-build.log.v1"
-
 INSTALLED_TYPE = "application/vnd.flyte-build.installed.v1+json"
+# What others look for: IANA's media types of CycloneDX and in-toto, and BuildKit's name of a statement's kind.
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+PREDICATE_KEY = "in-toto.io/predicate-type"
+
+
+def artifact_in(folder: Path, kind: str, title: str, content: bytes, annotations: Mapping[str, str]) -> Artifact:
+    """An artifact of one file of its own type, which is written into `folder` under its title."""
+    path = folder / title
+    path.write_bytes(content)
+    file = ArtifactFile(path=path, title=title, media_type=kind)
+    return Artifact(artifact_type=kind, files=(file,), annotations=annotations)
 
 
 def attach(client: RegistryClient, image: ImageReference, artifact: Artifact) -> ImageReference:

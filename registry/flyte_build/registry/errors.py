@@ -21,6 +21,8 @@
     │   ├── BuildFailed         a step of the plan failed; carries the step and its last lines
     │   └── BuildCancelled      somebody stopped it
     ├── PackageIndexError       a package index did not give what the recipe needs
+    ├── SigningError            an image could not be signed, or nobody can say whether it is
+    │   └── SigningMissing      the program that signs is not there
     ├── UploadError             a signed upload did not go through
     ├── ArchiveError            an archive that is damaged, hostile or not what its name says
     └── ServiceError            the endpoint, its database, its queue or its store
@@ -160,6 +162,14 @@ class PackageIndexError(FlyteBuildError):
     """A package index did not give what the recipe needs."""
 
     transient = True
+
+
+class SigningError(FlyteBuildError):
+    """A signature could not be made or looked at."""
+
+
+class SigningMissing(SigningError):
+    """The program that signs and verifies is not installed."""
 
 
 class UploadError(FlyteBuildError):

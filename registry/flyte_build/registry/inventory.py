@@ -19,7 +19,7 @@ from flyte_build.registry.referrers import Referrers
 
 SPEC_DIGEST = "build.flyte.spec-digest"
 CREATED = "org.opencontainers.image.created"
-_FALLBACK = re.compile(r"sha(256|512)-[0-9a-f]{64,128}")
+_ABOUT = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 # What a reproducible build says instead of the time.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _MOST_MANIFESTS = 64
@@ -61,11 +61,11 @@ def nobody(done: int, total: int) -> None:
 
 
 def tagged(client: RegistryClient, repository: Repository, counted: Counted = nobody) -> dict[str, Manifest]:
-    """What each tag names now. Tags of the referrers tag scheme are no tags of images.
+    """What each tag names now. Tags of the referrers tag scheme, and cosign's, are no tags of images.
 
     One request for each tag: registries have no other way. `counted` hears how many of how many are read.
     """
-    tags = [tag for tag in client.manifests.tags(repository) if not _FALLBACK.fullmatch(tag)]
+    tags = [tag for tag in client.manifests.tags(repository) if not _ABOUT.fullmatch(tag)]
 
     def find(tag: str) -> Manifest | None:
         manifest = client.manifests.find(ImageName(repository, tag))

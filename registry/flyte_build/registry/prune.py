@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.inventory import Stored, tagged
 from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
-from flyte_build.registry.referrers import fallback_tag
+from flyte_build.registry.referrers import Referrers, tags_about
 
 # Somebody may be about to use what was just built: nothing that anybody asks for shortens this.
 LEAST_AGE = timedelta(hours=24)
@@ -67,15 +67,29 @@ def remove(client: RegistryClient, repository: Repository, verdicts: Sequence[Ve
     for image in going:
         if any(tag not in image.tags for tag, now in tags.items() if now.descriptor.digest == image.reference.digest):
             continue
+        gone = [ImageReference(repository, part) for part in image.parts if part not in staying]
+        attached = {part: _attached(client, part) for part in gone}
         client.manifests.delete(image.reference)
-        attached = [artifact.digest for artifact in image.attached]
-        for digest in (*image.parts, *attached):
-            if digest not in staying:
-                client.manifests.delete(ImageReference(repository, digest))
-        listed = client.manifests.find(ImageName(repository, fallback_tag(image.reference)))
-        if listed is not None:
-            client.manifests.delete(ImageReference(repository, listed.descriptor.digest))
+        for part in gone:
+            client.manifests.delete(part)
+        attached[image.reference] = tuple(ImageReference(repository, one.digest) for one in image.attached)
+        for subject, artifacts in attached.items():
+            _remove_attached(client, subject, artifacts)
         yield image
+
+
+def _attached(client: RegistryClient, subject: ImageReference) -> tuple[ImageReference, ...]:
+    found = Referrers(client.api, client.manifests).list(subject)
+    return tuple(ImageReference(subject.repository, one.digest) for one in found)
+
+
+def _remove_attached(client: RegistryClient, subject: ImageReference, artifacts: Sequence[ImageReference]) -> None:
+    for artifact in artifacts:
+        client.manifests.delete(artifact)
+    for tag in tags_about(subject):
+        listed = client.manifests.find(ImageName(subject.repository, tag))
+        if listed is not None:
+            client.manifests.delete(ImageReference(subject.repository, listed.descriptor.digest))
 
 
 def _why_it_stays(image: Stored, rule: Rule, now: datetime, newest: set[Digest]) -> str:

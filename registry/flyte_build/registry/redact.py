@@ -17,6 +17,11 @@ def redact_url(url: str) -> str:
     return f"{head}?{_VALUE.sub('=…', query) if '=' in query else '…'}"
 
 
+def bare_url(url: str) -> str:
+    """The URL without user information, query and fragment: where something is, and nothing else."""
+    return _USER.sub("", url.partition("#")[0].partition("?")[0])
+
+
 def plain(text: str, limit: int = 200) -> str:
     """One line of at most `limit` printable characters, its URLs redacted."""
     line = " ".join("".join(one if one.isprintable() else " " for one in text[: limit * 8]).split())

@@ -28,6 +28,17 @@ def fallback_tag(reference: ImageReference) -> str:
     return f"{reference.digest.algorithm}-{reference.digest.hex}"[:128]
 
 
+def signature_tag(reference: ImageReference) -> str:
+    """Where cosign keeps the signatures of a manifest (sigstore/cosign, "SIGNATURE_SPEC.md")."""
+    return f"{fallback_tag(reference)}.sig"
+
+
+def tags_about(reference: ImageReference) -> tuple[str, ...]:
+    """Every tag that is about a manifest: the list of what is attached to it, and cosign's."""
+    listed = fallback_tag(reference)
+    return (listed, signature_tag(reference), f"{listed}.att", f"{listed}.sbom")
+
+
 class Referrers:
     """Lists what refers to an image, and attaches to it, also where the registry knows nothing of that."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.drivers.image import Planned
+    from flyte_build.worker.settings import Settings
 
 
 class AskTheBuilder:
@@ -81,22 +82,24 @@ def _build(image: Image, *, dry_run: bool, force: bool) -> str:
     if dry_run:
         return str(planned.target)
     with secret_files(wanted(planned.plan), sources) as secrets:
-        return _built(planned, registry, secrets, builder=settings.builder, force=force)
+        return _built(planned, registry, secrets, settings, force=force)
 
 
 def _built(
-    planned: Planned, registry: RegistryClient, secrets: Mapping[str, Path], *, builder: str | None, force: bool
+    planned: Planned, registry: RegistryClient, secrets: Mapping[str, Path], settings: Settings, *, force: bool
 ) -> str:
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.engine import BuildOptions
     from flyte_build.builder.machine import find_machine
+    from flyte_build.builder.provenance import BUILDER_CLI
     from flyte_build.worker.cli.progress import progress
+    from flyte_build.worker.cli.trusting import TrustFlags
     from flyte_build.worker.drivers import image as driver
 
     with progress("plain") as sink:
-        options = BuildOptions(builder=builder, machine=find_machine(), secrets=secrets, progress=sink)
+        options = BuildOptions(builder=settings.builder, machine=find_machine(), secrets=secrets, progress=sink)
         engine = BuildxEngine()
-        wishes = driver.Wishes(surveyor=engine)
+        wishes = driver.Wishes(surveyor=engine, trust=TrustFlags().trust(settings, BUILDER_CLI))
         built = driver.build(planned, engine, registry, options, force=force, wishes=wishes).built
     if built is None or built.reference is None:
         raise AssertionError("a pushed build has a reference")

@@ -47,6 +47,7 @@ class PodSettings:
     `store`, `database`, `broker` are those of the endpoint; without a broker builds are looked for every two seconds.
     `platforms` joined by commas, empty for all. `drain` is how many seconds running builds are given at SIGTERM.
     `metrics` is the host and port of its health and metrics, `cache` the build cache beside it.
+    `signs`: images are signed.
     """
 
     state: Path
@@ -61,6 +62,7 @@ class PodSettings:
     cache: Cache | None = None
     log_format: Format = "text"
     metrics: tuple[str, int] | None = None
+    signs: bool = False
 
 
 def work(
@@ -94,6 +96,7 @@ def work(
             scratch=scratch,
             platforms=settings.platforms,
             queue_seconds=settings.queue_timeout,
+            signs=settings.signs,
         )
         bell = Bell()
         builds = Builds(database, bell, time.time, settings.lease)

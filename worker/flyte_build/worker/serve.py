@@ -47,7 +47,7 @@ class ServeSettings:
     `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
-    its key (PEM).
+    its key (PEM). `signs`: images are signed.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +71,7 @@ class ServeSettings:
     cache: Cache | None = None
     log_format: Format = "text"
     build_task: Literal["built-in", "registered"] = "built-in"
+    signs: bool = False
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -117,6 +118,7 @@ def serve(
             keep=Keep(logs=settings.keep_logs, builds=settings.keep_builds),
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
+            signs=settings.signs,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(

@@ -14,7 +14,7 @@ from typing import Any
 
 from flyte_build.builder.sources.fields import Fields
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import InvalidSpec, Problem
+from flyte_build.registry.errors import InvalidInput, InvalidSpec, Problem
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,8 +23,11 @@ else:
 
 # Where nobody says anything else, as in Flyte's own examples.
 PROJECT, DOMAIN = "flytesnacks", "development"
-_TEXTS = ("registry", "builder", "endpoint", "project", "domain", "store")
-_KEYS = (*_TEXTS, "platforms", "images", "secret_providers")
+_TEXTS = ("registry", "builder", "endpoint", "project", "domain", "store", "sign", "builder_id")
+# On, unless somebody says false.
+SWITCHES = ("sbom", "provenance", "tlog")
+_KEYS = (*_TEXTS, *SWITCHES, "platforms", "images", "secret_providers")
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Settings:
     """What is configured; None or empty where nothing is. `insecure` is about `endpoint`: it speaks plain http.
 
     `images` are bases by name (`ref` of a spec, `flyte.Image.from_ref_name`), `secret_providers` are asked in order.
+    `sign` is a key, `builder_id` the URI of whoever builds, `switches` are what was turned on or off by name.
     """
 
     registry: str | None = None
@@ -41,9 +45,16 @@ class Settings:
     project: str | None = None
     domain: str | None = None
     store: str | None = None
+    sign: str | None = None
+    builder_id: str | None = None
+    switches: tuple[tuple[str, bool], ...] = ()
     images: tuple[tuple[str, str], ...] = ()
     secret_providers: tuple[str, ...] = ()
     insecure: bool = False
+
+    def is_on(self, name: str) -> bool:
+        """Whether one of the `SWITCHES` is on."""
+        return dict(self.switches).get(name, True)
 
 
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -61,6 +72,8 @@ def _over(below: Settings, above: Settings) -> Settings:
         given["insecure"] = above.insecure  # it was said of the other endpoint
     if above.images:
         given["images"] = tuple(sorted({**dict(below.images), **dict(above.images)}.items()))
+    if above.switches:
+        given["switches"] = tuple(sorted({**dict(below.switches), **dict(above.switches)}.items()))
     return replace(below, **given)
 
 
@@ -71,7 +84,18 @@ def _from_environment(_: Path, environment: Mapping[str, str]) -> Settings:
         return tuple(text for text in environment.get(f"FLYTE_BUILD_{key}", "").split(",") if text)
 
     platforms = tuple(Platform.parse(text) for text in several("PLATFORMS"))
-    return Settings(**found, platforms=platforms, secret_providers=several("SECRET_PROVIDERS"))
+    switches = tuple((key, _switched(key, text)) for key in SWITCHES if (text := _variable(key, environment)))
+    return Settings(**found, platforms=platforms, switches=switches, secret_providers=several("SECRET_PROVIDERS"))
+
+
+def _variable(key: str, environment: Mapping[str, str]) -> str:
+    return environment.get(f"FLYTE_BUILD_{key.upper()}", "").strip().lower()
+
+
+def _switched(key: str, text: str) -> bool:
+    if text not in _TRUE | _FALSE:
+        raise InvalidInput(f"FLYTE_BUILD_{key.upper()} is {text!r}", hint="write true or false")
+    return text in _TRUE
 
 
 def _from_pyproject(folder: Path, _: Mapping[str, str]) -> Settings:
@@ -89,11 +113,13 @@ def _from_pyproject(folder: Path, _: Mapping[str, str]) -> Settings:
     found.only(_KEYS)
     texts = {key: found.text(key) for key in _TEXTS}
     platforms, images, asked = found.texts("platforms"), found.text_table("images"), found.texts("secret_providers")
+    switches = tuple((key, found.flag(key)) for key in SWITCHES if key in table)
     if problems:
         raise InvalidSpec(str(file), tuple(problems))
     parsed = tuple(Platform.parse(text) for text in platforms)
     named = tuple(sorted(images.items()))
-    return Settings(**texts, platforms=parsed, images=named, secret_providers=asked)  # type: ignore[arg-type] # texts
+    lists = {"platforms": parsed, "images": named, "secret_providers": asked, "switches": switches}
+    return Settings(**texts, **lists)  # type: ignore[arg-type] # texts
 
 
 def _upwards(folder: Path) -> tuple[Path, ...]:

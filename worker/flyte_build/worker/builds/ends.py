@@ -56,7 +56,7 @@ def succeed(session: Session, row: BuildRow, outcome: BuildOutcome, now: float) 
     row.state, row.ended_at = BuildState.SUCCEEDED.value, now
     row.reference, row.spec_digest, row.status = outcome.reference, outcome.spec_digest, outcome.status
     row.bases = outcome.bases
-    remember(session, row, now)
+    remember(session, row, outcome, now)
     if row.parent_id:
         part_succeeded(session, row, now)
     return tell(session, row, lambda action: rows.succeeded(session, action, outcome.reference, now))

@@ -14,11 +14,12 @@ from sqlalchemy import select
 
 from flyte_build.worker.builds.values import Build, BuildState
 from flyte_build.worker.database.engine import value_of
-from flyte_build.worker.database.schema import BuildRow, ImageRow
+from flyte_build.worker.database.schema import BuildRow, ImageRow, WorkerRow
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from flyte_build.worker.builds.request import BuildOutcome
     from flyte_build.worker.builds.values import NewBuild
     from flyte_build.worker.database.engine import Database
 
@@ -45,9 +46,13 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An image of ours, and the ended build whose log tells of it. `resolved` is None where a plan was sent."""
+    """An image of ours, and the ended build whose log tells of it. `resolved` is None where a plan was sent.
+
+    `signed`: its signature counts as much as itself.
+    """
 
     reference: str
+    signed: bool
     build: Build
     resolved: Resolved | None
 
@@ -60,10 +65,18 @@ def known(session: Session, project: str, image_key: str) -> str:
     return session.scalar(select(ImageRow.reference).filter_by(project=project, image_key=image_key)) or ""
 
 
-def remember(session: Session, row: BuildRow, now: float) -> None:
+def remember(session: Session, row: BuildRow, outcome: BuildOutcome, now: float) -> None:
     """From now on the image that this build pushed is the known one."""
-    if row.status == "built" and row.image_key and not row.parent_id:
-        session.merge(ImageRow(project=row.project, image_key=row.image_key, reference=row.reference, built_at=now))
+    if outcome.status == "built" and row.image_key and not row.parent_id:
+        session.merge(
+            ImageRow(
+                project=row.project,
+                image_key=row.image_key,
+                reference=row.reference,
+                built_at=now,
+                signed=outcome.signed,
+            )
+        )
 
 
 def answer_to(database: Database, new: NewBuild) -> Answer | None:
@@ -86,7 +99,10 @@ def _newest(session: Session, **wanted: str) -> BuildRow | None:
 
 
 def _answer(session: Session, row: BuildRow | None, resolved: Resolved | None) -> Answer | None:
-    reference = known(session, row.project, row.image_key) if row is not None else ""
-    if row is None or not reference:
+    image = session.get(ImageRow, (row.project, row.image_key)) if row is not None else None
+    if row is None or image is None:
         return None
-    return Answer(reference=reference, build=value_of(Build, row), resolved=resolved)
+    if not image.signed and session.scalar(select(WorkerRow.owner).where(WorkerRow.signs).limit(1)):
+        # It was built before images were signed here: a worker looks at it, and builds it anew.
+        return None
+    return Answer(reference=image.reference, signed=image.signed, build=value_of(Build, row), resolved=resolved)

@@ -70,7 +70,7 @@ class BuildOutcome:
 
     `pushed_bytes` is the size of its layers that the base does not have, 0 when it was there already. `afterwards` is
     what nobody is to wait for; each says what went wrong, in sentences. `bases` is what the spec was planned with
-    (`Resolved.encode`), empty where a plan was sent.
+    (`Resolved.encode`), empty where a plan was sent. `signed`: whoever builds has signed the image.
     """
 
     reference: str
@@ -80,6 +80,7 @@ class BuildOutcome:
     pushed_bytes: int = 0
     afterwards: tuple[Callable[[], list[str]], ...] = ()
     bases: str = ""
+    signed: bool = False
 
 
 class LogSink(Protocol):

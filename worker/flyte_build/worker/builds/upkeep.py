@@ -95,13 +95,14 @@ class Upkeep:
             told = say_why(session, self._builds.clock(), self._builds.lease_seconds)
         self._builds.bell.ring(*map(bell_of, told))
 
-    def seen(self, owner: str, platforms: str, slots: int) -> None:
+    def seen(self, owner: str, platforms: str, slots: int, *, signs: bool = False) -> None:
         """The worker `owner` lives."""
         now = self._builds.clock()
         with self._builds.database.write() as session:
             row = session.get(WorkerRow, owner)
             if row is None:
-                session.add(WorkerRow(owner=owner, platforms=platforms, slots=slots, started_at=now, seen_at=now))
+                row = WorkerRow(owner=owner, platforms=platforms, slots=slots, started_at=now, seen_at=now, signs=signs)
+                session.add(row)
                 session.execute(delete(WorkerRow).where(WorkerRow.seen_at < now - _FORGET_SECONDS))
             else:
                 row.seen_at = now

@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 class WorkerOptions:
     """Who the worker is, how many builds it runs at once, where it works, and how often it looks in the database.
 
-    `platforms` are what it builds, joined by commas; empty is all. `queue_seconds`: see `Upkeep`.
+    `platforms` are what it builds, joined by commas; empty is all. `queue_seconds`: see `Upkeep`. `signs`: what it
+    builds is signed.
     """
 
     owner: str
@@ -39,6 +40,7 @@ class WorkerOptions:
     poll_seconds: float = 2.0
     platforms: str = ""
     queue_seconds: float = 0.0
+    signs: bool = False
 
 
 class BuildWorker:
@@ -101,7 +103,7 @@ class BuildWorker:
             try:
                 if time.monotonic() - looked_at >= self._options.poll_seconds:
                     looked_at = time.monotonic()
-                    self._upkeep.seen(self._options.owner, self._options.platforms, self._options.slots)
+                    self._seen()
                     self._upkeep.once()
                 self._take_all()
             except ServiceError as error:
@@ -110,6 +112,10 @@ class BuildWorker:
                 _log.exception("builds cannot be looked for")
             self._wake.wait(self._options.poll_seconds)
             self._wake.clear()
+
+    def _seen(self) -> None:
+        mine = self._options
+        self._upkeep.seen(mine.owner, mine.platforms, mine.slots, signs=mine.signs)
 
     def _take_all(self) -> None:
         """Takes builds while there are free slots and something to take."""

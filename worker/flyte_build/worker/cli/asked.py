@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 
 from flyte_build.builder import recipe
 from flyte_build.builder.engine import Compression, Output
+from flyte_build.builder.provenance import BUILDER_CLI
 from flyte_build.builder.sources.find import find_specs
 from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.builder.spec import ImageSpec
@@ -20,13 +22,14 @@ from flyte_build.registry.names import Registry, Repository, Target, parse_tag
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.remote import REFUSED, registry_of
 from flyte_build.worker.cli.secrets import secret_sources
+from flyte_build.worker.cli.trusting import TrustFlags
 from flyte_build.worker.cli.wishes import wishes_of
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked, references
 from flyte_build.worker.secrets.gather import SecretSources
 
 # Flags that say yes and no: only the no can be refused.
-_YES = {"push": "--no-push", "attach": "--no-attach"}
+_YES = {"push": "--no-push", "attach": "--no-attach", "sbom": "--no-sbom", "provenance": "--no-provenance"}
 _CONTRADICTIONS = (
     ("load", "push"),
     ("check", "dry_run"),
@@ -45,8 +48,9 @@ _PARSED: dict[str, Callable[[str], object]] = {
 class Asked:
     """The flags, with types; what is not given comes from the settings."""
 
-    def __init__(self, flags: dict[str, object]) -> None:
+    def __init__(self, flags: dict[str, object], trusting: TrustFlags) -> None:
         self._flags = flags
+        self._trusting = trusting
         self._settings = configured.load(Path.cwd())
 
     def is_set(self, name: str) -> bool:
@@ -78,11 +82,16 @@ class Asked:
             if self._given(one) and self._given(other):
                 raise click.UsageError(f"{_flag(one)} and {_flag(other)} contradict each other: give one of them")
         for name, why in REFUSED.items() if self.text("engine") == "remote" else ():
-            if self._given(name) and not (name in _YES and self.is_set(name)):
+            if self._given(name) and not (name in _YES and self._says_yes(name)):
                 raise click.UsageError(f"{_YES.get(name) or _flag(name)} does not go with --engine remote: {why}")
+        if self._trusting.sign and self.output != "push":
+            raise click.UsageError("--sign signs what is pushed: it does not go with --load or --no-push")
         for name, parse in _PARSED.items():
             for text in self.texts(name) or ((self.text(name),) if self.text(name) else ()):
                 _parsed(name, parse, str(text))
+
+    def _says_yes(self, name: str) -> bool:
+        return bool(self._flags.get(name, getattr(self._trusting, name, False)))
 
     def _given(self, name: str) -> bool:
         context = click.get_current_context()
@@ -133,9 +142,10 @@ class Asked:
         """Where secrets come from."""
         return secret_sources(self.texts("secrets"), self._settings.secret_providers)
 
-    @property
+    @cached_property
     def wishes(self) -> driver.Wishes:
-        return wishes_of(self._flags)
+        """What is wanted beside the images; the same for all, so that a key is looked at once."""
+        return replace(wishes_of(self._flags), trust=self._trusting.trust(self._settings, BUILDER_CLI))
 
     @property
     def output(self) -> Output:

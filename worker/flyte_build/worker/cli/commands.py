@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "image": "Build images from specs, or find that they exist.",
     "images": "Say what a repository holds, and prune it.",
+    "verify": "Say whether what is attached to an image holds, and who signed it.",
     "bundle": "Pack a source tree and upload it.",
     "bundles": "Say what a service keeps of uploads, and prune it.",
     "serve": "Run the endpoint, with a worker inside or without.",

@@ -17,6 +17,7 @@ from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.cli.patience import patience
 from flyte_build.worker.cli.progress import MODES, progress
 from flyte_build.worker.cli.remote import remote_options
+from flyte_build.worker.cli.trusting import TrustFlags, trust_options
 from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked
@@ -54,6 +55,7 @@ EXIT_MISSING = 3
 @click.option("--locked", is_flag=True, help="Build exactly what flyte-build.lock beside the source says.")
 @click.option("--update", is_flag=True, help="Resolve bases and packages anew and write flyte-build.lock.")
 @wish_options
+@trust_options
 @login_options
 @click.option(
     "--secret", "secrets", multiple=True, metavar="id=ID,env=NAME|src=FILE", help="A build secret (repeatable)."
@@ -74,13 +76,13 @@ EXIT_MISSING = 3
 @click.option("--progress", "mode", type=click.Choice(MODES), default="auto", help="How progress looks, on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of references.")
 @click.pass_context
-def image(ctx: click.Context, /, login: Login, **flags: object) -> None:
+def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: object) -> None:
     """Build the images of SOURCE… and print their pinned references, one a line.
 
     SOURCE is a Python file or module that holds flyte.Image, flyte.TaskEnvironment or ImageSpec objects, an
     image.toml or a folder with one, or a Dockerfile. An image that exists is not built again.
     """
-    asked = Asked(flags)
+    asked = Asked(flags, trusting)
     asked.require_sense()
     if asked.is_set("toml"):
         from flyte_build.builder.sources.toml_out import format_specs

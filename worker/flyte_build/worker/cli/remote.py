@@ -30,6 +30,10 @@ REFUSED = {
     "compression": _HERE,
     "reproducible": _HERE,
     "attach": "a service always attaches the plan and the log",
+    "sbom": "whoever runs the service decides what it attaches",
+    "provenance": "whoever runs the service decides what it attaches",
+    "sign": "the service signs what it builds, with a key of its own (`serve --sign`)",
+    "tlog": "the service signs what it builds",
     "secrets": "a service has the secrets of its projects, and takes none from clients",
     "create_repository": "the service pushes, and whoever runs it makes repositories",
 }

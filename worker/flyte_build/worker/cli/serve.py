@@ -31,6 +31,7 @@ from flyte_build.worker.cli.service_flags import (
     trust_registry_option,
     warn_early,
 )
+from flyte_build.worker.cli.trusting import TrustFlags, trust_options
 
 if TYPE_CHECKING:
     from flyte_build.worker.operating.log_lines import Format
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 @log_format_option
 @click.option("--public-url", help="The URL that clients use, if it is not the listening one.")
 @secrets_option
+@trust_options
 @access_option
 @click.option("--tls-cert", type=FILE, help="Answer https with this certificate chain (PEM).")
 @click.option("--tls-key", type=FILE, help="The key of --tls-cert.")
@@ -97,6 +99,7 @@ def serve(
     log_format: Format,
     public_url: str | None,
     secrets: Path | None,
+    trusting: TrustFlags,
     access: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -119,6 +122,7 @@ def serve(
             "the endpoint has no registry to push images to: give --registry, like --registry ghcr.io/acme,"
             " or set FLYTE_BUILD_REGISTRY"
         )
+    from flyte_build.builder.provenance import BUILDER_SERVICE
     from flyte_build.builder.spec import DEFAULT_PLATFORMS
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
@@ -130,6 +134,9 @@ def serve(
 
     place, state = place_of(target), state or default_state()
     builder = builder_name(builder or found.builder, builder_tls, state)
+    trust = trusting.trust(found, BUILDER_SERVICE)
+    if trust.signer is not None and not no_worker:
+        trust.signer.ready()
     if not no_worker:
         threading.Thread(target=warn_early, args=(place, builder), daemon=True).start()
     wanted = tuple(Platform.parse(text) for text in platforms) or found.platforms or DEFAULT_PLATFORMS
@@ -140,6 +147,7 @@ def serve(
         policies=policies_of(target, access),
         secrets=ProjectSecrets(root=secrets),
         trust_registry=trust_registry,
+        trust=trust,
     )
     run(
         ServeSettings(
@@ -164,6 +172,7 @@ def serve(
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
             build_task=build_task,
+            signs=trust.signer is not None,
         ),
         building,
     )

@@ -18,7 +18,7 @@ _OPTIONS = (
     click.option(
         "--repository-untagged-days", type=click.IntRange(min=1), help="Days after which ECR removes what has no tag."
     ),
-    click.option("--attach/--no-attach", default=True, help="Attach the plan and the log to the image (default)."),
+    click.option("--attach/--no-attach", default=True, help="Attach what is kept of a build to the image (default)."),
 )
 
 

@@ -29,6 +29,7 @@ from flyte_build.worker.cli.service_flags import (
     trust_registry_option,
     warn_early,
 )
+from flyte_build.worker.cli.trusting import TrustFlags, trust_options
 
 if TYPE_CHECKING:
     from flyte_build.worker.operating.log_lines import Format
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @database_option
 @broker_option
 @secrets_option
+@trust_options
 @access_option
 @builder_option
 @builder_tls_option
@@ -81,6 +83,7 @@ def worker(
     database: str,
     broker: str,
     secrets: Path | None,
+    trusting: TrustFlags,
     access: Path | None,
     builder: str | None,
     builder_tls: Path | None,
@@ -109,6 +112,7 @@ def worker(
             "a worker needs the database of its endpoint",
             hint="give --database, or set FLYTE_BUILD_DATABASE; `flyte-build serve` alone has a worker inside",
         )
+    from flyte_build.builder.provenance import BUILDER_SERVICE
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
     from flyte_build.worker.operating.cache import Cache, parse_size
@@ -117,6 +121,9 @@ def worker(
 
     place, state = place_of(target), state or default_state()
     builder = builder_name(builder or found.builder, builder_tls, state)
+    trust = trusting.trust(found, BUILDER_SERVICE)
+    if trust.signer is not None:
+        trust.signer.ready()
     threading.Thread(target=warn_early, args=(place, builder), daemon=True).start()
     wanted = tuple(Platform.parse(text) for text in platforms)
     work(
@@ -132,6 +139,7 @@ def worker(
             queue_timeout=queue_timeout,
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
+            signs=trust.signer is not None,
             metrics=None if metrics_port is None else (metrics_host, metrics_port),
         ),
         ServiceBuilding(
@@ -141,5 +149,6 @@ def worker(
             policies=policies_of(target, access),
             secrets=ProjectSecrets(root=secrets),
             trust_registry=trust_registry,
+            trust=trust,
         ),
     )

@@ -121,6 +121,7 @@ class ImageRow(Base):
     image_key: Mapped[str] = mapped_column(primary_key=True)
     reference: Mapped[str]
     built_at: Mapped[float]
+    signed: Mapped[bool]
 
 
 class BuildLogRow(Base):
@@ -179,12 +180,16 @@ class TransitionRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker that lives, or did: what it builds (`platforms` as in a build; empty: all), and when it was seen."""
+    """A worker that lives, or did: what it builds (`platforms` as in a build; empty: all), and when it was seen.
+
+    `signs`: it signs what it builds.
+    """
 
     __tablename__ = "workers"
 
     owner: Mapped[str] = mapped_column(primary_key=True)
     platforms: Mapped[str]
     slots: Mapped[int]
+    signs: Mapped[bool] = mapped_column(default=False, server_default=false())
     started_at: Mapped[float]
     seen_at: Mapped[float]

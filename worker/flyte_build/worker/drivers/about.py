@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from flyte_build.registry.redact import bare_url
+
 if TYPE_CHECKING:
     from flyte_build.worker.drivers.image import Planned
 
@@ -33,5 +35,5 @@ def about(planned: Planned, environment: Mapping[str, str] | None = None) -> dic
 def _source(environment: Mapping[str, str]) -> str:
     server, repository = environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY")
     if server and repository:
-        return f"{server}/{repository}"
-    return environment.get("CI_PROJECT_URL", "")
+        return bare_url(f"{server}/{repository}")
+    return bare_url(environment.get("CI_PROJECT_URL", ""))

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from flyte_build.builder.engine import BuildOptions, BuiltImage, Engine
-from flyte_build.builder.installed import Installed
 from flyte_build.builder.once import Once, Preflighted, existing_image
 from flyte_build.builder.plan import BuildPlan, plan
 from flyte_build.builder.resolve import AS_WRITTEN, BaseResolver, Pinning, ResolvedSpec, resolve
 from flyte_build.builder.spec import ImageSpec
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.ecr import NewRepository, ensure_repository
-from flyte_build.registry.errors import EngineError, InvalidInput, RegistryError
+from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
-from flyte_build.registry.names import Digest, ImageName, ImageReference, Registry, Repository, Target, parse_tag
-from flyte_build.worker.drivers.about import about
-from flyte_build.worker.drivers.installed import Surveyor, list_installed
-from flyte_build.worker.drivers.record import Discreet, Ready, Record, Recording, attach_record
+from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
+from flyte_build.worker.drivers.evidence import Trust
+from flyte_build.worker.drivers.installed import Surveyor
+from flyte_build.worker.drivers.keeping import Keeping, OnceSigned, now
+from flyte_build.worker.drivers.record import Discreet, Ready, Recording
 from flyte_build.worker.secrets.redaction import Redactor
 
 Status = Literal["built", "exists", "missing", "planned"]
@@ -83,11 +83,13 @@ def target_repository(spec: ImageSpec) -> Repository:
 class Wishes:
     """What is wanted of `build` beside the image. `create` makes the repository where that is ECR's.
 
-    `surveyor` says what is installed in the image, which then is attached too. `later` is handed the attaching (which
-    answers what went wrong, in sentences) where nobody is to wait for it.
+    `surveyor` says what is installed in the image, which then is attached too, and `trust` what is said of it. `later`
+    is handed the attaching (which answers what went wrong, in sentences) where nobody is to wait for it and nothing is
+    signed.
     """
 
     attach: bool = True
+    trust: Trust = Trust()
     surveyor: Surveyor | None = None
     create: NewRepository | None = None
     later: Callable[[Callable[[], list[str]]], None] | None = None
@@ -105,58 +107,46 @@ def build(
     force: bool,
     wishes: Wishes = _NO_WISHES,
 ) -> Outcome:
-    """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach plan and log."""
+    """Build the image unless it exists (`force` builds anyway), give every extra tag to it, attach what is kept of it.
+
+    With a signer, what exists counts only if it has signed it.
+    """
     target = planned.target
     machine = options.machine
     redact = Redactor.of_build(options.secrets.values(), (machine.index_url or "", *machine.extra_index_urls))
     recording = Recording(options.progress, redact)
     options = replace(options, credentials=credentials_of(planned, registry), progress=recording)
-    pushes = options.output == "push"
+    pushes, signer = options.output == "push", wishes.trust.signer
+    if signer is not None and options.output in {"push", "part"}:
+        signer.ready()
     if wishes.create is not None and pushes:
         ensure_repository(target.repository, wishes.create)
     before = [_named_now(registry, name) for name in target.names()[1:]] if pushes else []
     attaches = wishes.attach and pushes
+    keeping = Keeping(
+        planned=planned, registry=registry, options=options, wishes=wishes, recording=recording, began=now()
+    )
     wrapped: Engine = Preflighted(Discreet(Ready(engine) if attaches else engine, redact), registry)
     if not force and pushes:
-        wrapped = Once(wrapped, registry)
+        once = Once(wrapped, registry)
+        wrapped = OnceSigned(once, wrapped, registry, wishes.trust)
     built = wrapped.build(planned.plan, planned.resolved.context, target, options)
     if built.reference is None or not pushes:
-        return Outcome(planned=planned, status=built.status, built=built)
+        notes = keeping.keep_part(built.reference) if built.reference and options.output == "part" else []
+        return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
     if built.status == "exists":
         for tag in target.tags[1:]:
             registry.put_tag(built.reference, tag)
     notes = list(planned.notes)
     notes += [_moved(name, old, built) for name, old in zip(target.names()[1:], before, strict=True)]
-    if attaches and built.status == "built":
-        record = partial(_recorded, planned, built.reference, registry, (options, wishes, recording))
-        if wishes.later is None:
-            notes += record()
+    if (attaches or signer is not None) and built.status == "built":
+        keep = partial(keeping.keep, built.reference)
+        # Whoever hears of an image that is to be signed must find it signed.
+        if wishes.later is None or signer is not None:
+            notes += keep()
         else:
-            wishes.later(record)
+            wishes.later(keep)
     return Outcome(planned=planned, status=built.status, built=built, notes=tuple(filter(None, notes)))
-
-
-def _recorded(
-    planned: Planned, image: ImageReference, registry: RegistryClient, how: tuple[BuildOptions, Wishes, Recording]
-) -> list[str]:
-    """Attaches what is kept of a build; what went wrong, in sentences."""
-    options, wishes, recording = how
-    installed, note = _installed(planned, image, registry, (options, wishes))
-    record = Record(plan=planned.plan, log=recording.text, installed=installed, about=about(planned))
-    return [note, attach_record(registry, image, record)]
-
-
-def _installed(
-    planned: Planned, image: ImageReference, registry: RegistryClient, how: tuple[BuildOptions, Wishes]
-) -> tuple[tuple[Installed, ...], str]:
-    """What is installed in the image, and a sentence when that is not known: the image is whole without."""
-    options, wishes = how
-    if wishes.surveyor is None:
-        return (), ""
-    try:
-        return list_installed(wishes.surveyor, registry, image, (planned.plan, options)), ""
-    except (EngineError, RegistryError) as error:
-        return (), f"what is installed is not listed: {error.sentence}"
 
 
 def _named_now(registry: RegistryClient, name: ImageName) -> Digest | None:

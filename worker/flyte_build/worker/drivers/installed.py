@@ -59,7 +59,8 @@ def list_installed(
     plan, options = job
     named = {platform: _kept(layers) for platform, layers in _layers(registry, image, _copies(plan)).items()}
     known = {platform: found for platform, place in named.items() if (found := _recall(place, platform)) is not None}
-    unknown = tuple(platform for platform in plan.platforms if platform not in known)
+    wanted = options.only or plan.platforms
+    unknown = tuple(platform for platform in wanted if platform not in known)
     if unknown:
         began = time.monotonic()
         options.progress(StepStarted(title=_TITLE))
@@ -68,7 +69,7 @@ def list_installed(
             if one.platform in named:
                 _remember(named[one.platform], one)
         options.progress(StepEnded(title=_TITLE, seconds=time.monotonic() - began))
-    return tuple(known[platform] for platform in plan.platforms)
+    return tuple(known[platform] for platform in wanted)
 
 
 def _copies(plan: BuildPlan) -> int:

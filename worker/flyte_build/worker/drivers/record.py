@@ -23,6 +23,7 @@ from flyte_build.worker.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from flyte_build.registry.artifacts import Artifact
+    from flyte_build.worker.drivers.evidence import Evidence
 
 _LOG_LIMIT = 4 * 1024 * 1024
 
@@ -105,41 +106,39 @@ def _load() -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What is attached. `about` are annotations of the plan's: facts that are no part of the image's identity.
-    `installed` is empty where that is not known."""
+    `plan` is None and the rest empty where that is not known."""
 
-    plan: BuildPlan
-    log: str
+    plan: BuildPlan | None = None
+    log: str = ""
     installed: tuple[Installed, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
 
 
-def attach_record(registry: RegistryClient, image: ImageReference, record: Record) -> str:
-    """Attaches all of it to the image. What went wrong, as a sentence, else an empty text: the image is whole
-    without."""
+def attach_record(registry: RegistryClient, image: ImageReference, record: Record, evidence: Evidence) -> str:
+    """Attaches all of it to the image, and what is said of them to its manifests. What went wrong, as a sentence, else
+    an empty text: the image is whole without."""
     from flyte_build.registry.artifacts import attach_all
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="flyte-build-record-") as folder:
-            attach_all(registry, image, _artifacts(record, Path(folder)))
-    except (FlyteBuildError, OSError) as error:
-        return f"the plan and the log were not attached to {image}: {error}"
-    return ""
-
-
-def _artifacts(record: Record, folder: Path) -> list[Artifact]:
-    from flyte_build.registry.artifacts import INSTALLED_TYPE, LOG_TYPE, PLAN_TYPE, Artifact, ArtifactFile
     from flyte_build.registry.inventory import CREATED
 
     created = {CREATED: datetime.now(timezone.utc).isoformat(timespec="seconds")}
-    kept: tuple[tuple[str, str, bytes, Mapping[str, str]], ...] = (
-        (PLAN_TYPE, "plan.json", encode(record.plan), record.about),
-        (LOG_TYPE, "build.log", record.log.encode(), created),
-        *(((INSTALLED_TYPE, "installed.json", format_installed(record.installed), {}),) if record.installed else ()),
-    )
+    try:
+        for subject in evidence.subjects:
+            with tempfile.TemporaryDirectory(prefix="flyte-build-record-") as folder:
+                own = _artifacts(record, Path(folder), created) if subject == image else []
+                attach_all(registry, subject, [*own, *evidence.artifacts(subject, Path(folder), created)])
+    except (FlyteBuildError, OSError) as error:
+        return f"not everything that is kept of a build was attached to {image}: {error}"
+    return ""
+
+
+def _artifacts(record: Record, folder: Path, created: Mapping[str, str]) -> list[Artifact]:
+    from flyte_build.registry.artifacts import INSTALLED_TYPE, LOG_TYPE, PLAN_TYPE, artifact_in
+
     made = []
-    for kind, title, content, said in kept:
-        path = folder / title
-        path.write_bytes(content)
-        file = ArtifactFile(path=path, title=title, media_type=kind)
-        made.append(Artifact(artifact_type=kind, files=(file,), annotations=said))
+    if record.plan is not None:
+        made.append(artifact_in(folder, PLAN_TYPE, "plan.json", encode(record.plan), record.about))
+    if record.log:
+        made.append(artifact_in(folder, LOG_TYPE, "build.log", record.log.encode(), created))
+    if record.installed:
+        made.append(artifact_in(folder, INSTALLED_TYPE, "installed.json", format_installed(record.installed), {}))
     return made

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from flyte_build.builder.buildx.engine import BuildxEngine
 from flyte_build.builder.engine import BuildOptions
 from flyte_build.builder.join import join_parts
 from flyte_build.builder.machine import find_machine
+from flyte_build.builder.provenance import BUILDER_SERVICE
 from flyte_build.builder.resolve import BaseResolver
 from flyte_build.builder.sources import wire
 from flyte_build.builder.spec import DEFAULT_PLATFORMS, ImageSpec
@@ -28,6 +30,8 @@ from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSin
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import service_plan
 from flyte_build.worker.drivers.asked import Asked
+from flyte_build.worker.drivers.evidence import Trust
+from flyte_build.worker.drivers.joined import Joined
 from flyte_build.worker.drivers.pushed import new_bytes
 from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.secrets.projects import ProjectSecrets
@@ -35,12 +39,13 @@ from flyte_build.worker.secrets.projects import ProjectSecrets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """What became of a request. `afterwards` is what nobody is to wait for."""
+    """What became of a request. `afterwards` is what nobody is to wait for, `notes` what should be seen."""
 
     reference: ImageReference
     status: Literal["built", "exists"] = "built"
     pushed_bytes: int = 0
     afterwards: tuple[Callable[[], list[str]], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class ServiceBuilding:
     builder: str | None = None
     timeout: float = 3600.0
     trust_registry: bool = False
+    trust: Trust = Trust(builder=BUILDER_SERVICE)
 
     def __call__(self, request: BuildRequest, log: LogSink, cancelled: threading.Event) -> BuildOutcome:
         """As `ImageBuilding`."""
@@ -66,6 +72,7 @@ class ServiceBuilding:
         policy = self._policy(request)
         client = RegistryClient()
         asked = Asked(client)
+        trust = replace(self.trust, run=request.build_id)
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:
             if request.places is None:
                 planned = self._planned(request, policy, asked, Path(folder) / "context", log)
@@ -78,10 +85,12 @@ class ServiceBuilding:
             if found is not None:
                 made = _Made(reference=found, status="exists")
             elif request.parts:
-                made = _Made(reference=_joined(request, planned, client))
+                made = _joined(request, planned, client, trust)
             else:
                 options = self._options(request, policy, planned, log, cancelled)
-                made = _built(planned, client, options)
+                made = _built(planned, client, options, trust)
+        for note in made.notes:
+            log(note)
         log(f"{made.status} {made.reference}")
         return BuildOutcome(
             reference=str(made.reference),
@@ -91,6 +100,7 @@ class ServiceBuilding:
             pushed_bytes=made.pushed_bytes,
             afterwards=made.afterwards,
             bases=asked.resolved() if request.places is None else "",
+            signed=trust.signer is not None,
         )
 
     def _options(
@@ -124,6 +134,10 @@ class ServiceBuilding:
         if found is None and self.trust_registry:
             built = driver.check(planned, client).built
             found = built.reference if built is not None else None
+        signer = self.trust.signer
+        if found is not None and signer is not None and not signer.signed(client, found):
+            log(f"{found} is there, and nobody signed it")
+            return None
         if found is not None:
             for tag in planned.target.tags[1:]:
                 client.put_tag(found, tag)
@@ -182,22 +196,27 @@ def _kept(known: str, client: RegistryClient, log: LogSink) -> ImageReference | 
     return None
 
 
-def _built(planned: driver.Planned, client: RegistryClient, options: BuildOptions) -> _Made:
+def _built(planned: driver.Planned, client: RegistryClient, options: BuildOptions, trust: Trust) -> _Made:
     """Built and pushed; whether it exists was found out before, and not from what the registry says alone."""
     engine = BuildxEngine()
     records: list[Callable[[], list[str]]] = []
-    wishes = driver.Wishes(surveyor=engine, later=records.append)
-    built = driver.build(planned, engine, client, options, force=True, wishes=wishes).built
-    if built is None or built.reference is None:
+    wishes = driver.Wishes(surveyor=engine, later=records.append, trust=trust)
+    outcome = driver.build(planned, engine, client, options, force=True, wishes=wishes)
+    if outcome.built is None or outcome.built.reference is None:
         raise AssertionError("a pushed build has a reference")
-    pushed = new_bytes(client, built.reference, planned.resolved.base)
-    return _Made(reference=built.reference, pushed_bytes=pushed, afterwards=tuple(records))
+    reference = outcome.built.reference
+    pushed = new_bytes(client, reference, planned.resolved.base)
+    return _Made(reference=reference, pushed_bytes=pushed, afterwards=tuple(records), notes=outcome.notes)
 
 
-def _joined(request: BuildRequest, planned: driver.Planned, client: RegistryClient) -> ImageReference:
-    """One image of what several workers built."""
+def _joined(request: BuildRequest, planned: driver.Planned, client: RegistryClient, trust: Trust) -> _Made:
+    """One image of what several workers built, signed before anybody hears of it."""
     digest = str(planned.plan.spec_digest)
     if any(part.spec_digest != digest for part in request.parts):
         raise ServiceUnavailable(f"the base of {planned.target.repository} moved while its platforms were built")
     parts = {Platform.parse(part.platforms): ImageReference.parse(part.reference) for part in request.parts}
-    return join_parts(planned.plan, planned.target, parts, client.manifests)
+    image = join_parts(planned.plan, planned.target, parts, client.manifests)
+    joined = Joined(planned=planned, image=image, parts=parts, asked_at=request.asked_at)
+    if trust.signer is None:
+        return _Made(reference=image, afterwards=(partial(joined.keep, client, trust),))
+    return _Made(reference=image, notes=tuple(filter(None, joined.keep(client, trust))))

@@ -47,7 +47,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
-    `cache`: see `CacheKeeper`. `built_in`: see `Parts`.
+    `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`: see `WorkerOptions`.
     """
 
     state: Path
@@ -65,6 +65,7 @@ class Place:
     trust_sdk_tags: bool = False
     cache: Cache | None = None
     built_in: bool = True
+    signs: bool = False
 
     @property
     def database_url(self) -> str:
@@ -125,6 +126,7 @@ class Service:
             slots=slots,
             scratch=place.state / "scratch",
             queue_seconds=place.queue_timeout,
+            signs=place.signs,
         )
         self._worker = BuildWorker(builds, self._store, watched, build_logs, options) if worker else None
         self._listener = Listener(self._doorbell) if worker else None

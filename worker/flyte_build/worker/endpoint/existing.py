@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from flyte_build.builder.recipe import RECIPE
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import FlyteBuildError
-from flyte_build.registry.names import Digest, ImageName
+from flyte_build.registry.names import Digest, ImageName, ImageReference
 from flyte_build.registry.options import options_of
+from flyte_build.registry.referrers import signature_tag
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.images import answer_of, answer_to
 
@@ -70,7 +71,7 @@ class Existing:
             return None
         # What is named by its digest cannot have moved.
         moving = [(name, digest) for name, digest in bases if name.digest is None]
-        return answer if self._all_there([(image, str(image.digest)), *moving]) else None
+        return answer if self._all_there([*_what(answer), *moving]) else None
 
     def of_plan(self, asked: AskedPlan, sha256: str, policy: Policy) -> Answer | None:
         """The same for a plan with this digest (hex) whose bases have been allowed. Tags are for a worker to give."""
@@ -78,12 +79,9 @@ class Existing:
             return None
         key = f"{repository_of(asked.target, policy)}@sha256:{sha256}"
         answer = answer_of(self._database, asked.project, asked.domain, key)
-        if answer is None:
-            return None
-        image = ImageName.parse(answer.reference)
-        return answer if self._all_there([(image, str(image.digest))]) else None
+        return answer if answer is not None and self._all_there(_what(answer)) else None
 
-    def _all_there(self, wanted: list[tuple[ImageName, str]]) -> bool:
+    def _all_there(self, wanted: list[tuple[ImageName, str | None]]) -> bool:
         if self._clock() < self._away_until:
             return False
         try:
@@ -94,6 +92,13 @@ class Existing:
                 self._away_until = self._clock() + _AWAY_SECONDS
             return False
 
-    def _is(self, name: ImageName, digest: str) -> bool:
+    def _is(self, name: ImageName, digest: str | None) -> bool:
         found = self._registry.manifests.find(name)
-        return found is not None and found.descriptor.digest == Digest.parse(digest)
+        return found is not None and (digest is None or found.descriptor.digest == Digest.parse(digest))
+
+
+def _what(answer: Answer) -> list[tuple[ImageName, str | None]]:
+    """What must be in the registry, with its digest where that is known: the image, and its signature."""
+    image = ImageReference.parse(answer.reference)
+    signatures = [(ImageName(image.repository, signature_tag(image)), None)] if answer.signed else []
+    return [(ImageName(image.repository, digest=image.digest), str(image.digest)), *signatures]

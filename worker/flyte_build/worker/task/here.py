@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyte_build.builder.buildx.remote import remote_builder
+from flyte_build.builder.provenance import BUILDER_SERVICE
 from flyte_build.registry.errors import InvalidInput, ServiceDenied
+from flyte_build.worker import settings as configured
 from flyte_build.worker.builds.request import BuildRequest
+from flyte_build.worker.cli.trusting import TrustFlags
 from flyte_build.worker.drivers.lines import line_of
 from flyte_build.worker.drivers.service import ServiceBuilding
 from flyte_build.worker.secrets.projects import ProjectSecrets
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
 class Here:
     """As `Building`; `say` gets the lines of the log.
 
-    Reads `BUILDKIT_HOST`, `BUILDKIT_CERTIFICATES` (a folder, see `remote_builder`) and `FLYTE_BUILD_REGISTRY`.
+    Reads `BUILDKIT_HOST`, `BUILDKIT_CERTIFICATES` (a folder, see `remote_builder`), `FLYTE_BUILD_REGISTRY`, and what
+    the settings say of bills of materials, provenance and signatures.
     """
 
     def __init__(self, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._environment = environment
         self._address = environment["BUILDKIT_HOST"]
         certificates = environment.get("BUILDKIT_CERTIFICATES", "")
         self._certificates = Path(certificates) if certificates else None
@@ -47,11 +52,16 @@ class Here:
             force=False,
         )
         builder = remote_builder(self._address, self._certificates)
+        trust = TrustFlags().trust(configured.load(Path.cwd(), self._environment), BUILDER_SERVICE)
         # There is no database that knows what was pushed: what the registry says is all there is.
         building = ServiceBuilding(
-            registry=self._registry, builder=builder, secrets=MountedSecrets(), trust_registry=True
+            registry=self._registry, builder=builder, secrets=MountedSecrets(), trust=trust, trust_registry=True
         )
-        return building(request, _Lines(self._say), threading.Event()).reference
+        outcome = building(request, _Lines(self._say), threading.Event())
+        for job in outcome.afterwards:
+            for note in filter(None, job()):
+                self._say(note)
+        return outcome.reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

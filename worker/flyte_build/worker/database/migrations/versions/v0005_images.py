@@ -10,8 +10,8 @@ down_revision = "0004"
 
 # Of everything that was built of one image, the last.
 _KNOWN = """
-INSERT INTO images (project, image_key, reference, built_at)
-SELECT project, image_key, reference, ended_at FROM builds AS one
+INSERT INTO images (project, image_key, reference, built_at, signed)
+SELECT project, image_key, reference, ended_at, false FROM builds AS one
 WHERE id = (
     SELECT id FROM builds AS same
     WHERE same.project = one.project AND same.image_key = one.image_key AND same.image_key <> ''
@@ -22,7 +22,8 @@ WHERE id = (
 
 
 def upgrade() -> None:
-    """A table, a column of builds and two indexes; what is known to be built is taken over."""
+    """A table, columns of builds and workers, two indexes; what is known to be built is taken over."""
+    op.add_column("workers", sa.Column("signs", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("builds", sa.Column("bases", sa.String(), nullable=False, server_default=""))
     op.create_table(
         "images",
@@ -30,6 +31,7 @@ def upgrade() -> None:
         sa.Column("image_key", sa.String(), primary_key=True),
         sa.Column("reference", sa.String(), nullable=False),
         sa.Column("built_at", sa.Double(), nullable=False),
+        sa.Column("signed", sa.Boolean(), nullable=False),
     )
     op.create_index("builds_by_key", "builds", ["project", "domain", "key"])
     op.create_index("builds_by_image", "builds", ["project", "domain", "image_key"])

@@ -188,8 +188,9 @@ def test_the_provenance_names_what_went_in_and_nothing_of_this_machine(
     assert materials[json.dumps({"sha256": base})]["uri"].startswith("pkg:oci/python@sha256:")
     assert materials[json.dumps({"gitCommit": revision})]["uri"] == "git+https://git.example/acme/app"
     assert "src/app.py" in {one.get("name") for one in materials.values()}
-    for kind in (SBOM, STATEMENT):
-        text = json.dumps(content(image, kind))
+    plan = f"{image.partition('@')[0]}@{referrers(image)['application/vnd.flyte-build.plan.v1+json']}"
+    seen = [json.dumps(content(image, kind)) for kind in (SBOM, STATEMENT)]
+    for text in (*seen, run("crane", "manifest", plan).out):
         assert [
             word for word in ("c4nary", "TOKEN", str(tmp_path), "index.example", str(Path.home())) if word in text
         ] == []
@@ -197,11 +198,24 @@ def test_the_provenance_names_what_went_in_and_nothing_of_this_machine(
 
 def test_a_tampered_provenance_is_found_also_without_a_key(build: Build, key: Key, tmp_path: Path) -> None:
     image = build()
-    statement = json.loads(json.dumps(content(image, STATEMENT)))
-    statement["predicate"]["buildDefinition"]["externalParameters"]["specDigest"] = f"sha256:{'0' * 64}"
-    attach(tmp_path, image, STATEMENT, statement)
-    assert failed(verify(image, "--json")) == {"provenance"}
-    assert failed(verify(image, "--json", key=key)) == {"provenance"}
+    own = json.dumps(content(image, STATEMENT))
+    tampered = [json.loads(own) for _ in range(4)]
+    tampered[0]["predicate"]["buildDefinition"]["externalParameters"]["specDigest"] = f"sha256:{'0' * 64}"
+    tampered[1]["predicate"]["buildDefinition"]["externalParameters"]["platforms"] = ["linux/s390x"]
+    tampered[2]["predicate"]["buildDefinition"]["resolvedDependencies"] = []
+    tampered[3]["subject"][0]["digest"]["sha256"] = "0" * 64
+    for statement in tampered:
+        attach(tmp_path, image, STATEMENT, statement)
+    for done in (verify(image, "--json"), verify(image, "--json", key=key)):
+        assert failed(done) == {"provenance"}
+        (said,) = [one["said"] for one in json.loads(done.out)["checks"] if one["check"] == "provenance"]
+        wrong = (
+            "names the spec sha256:0000",
+            "other platforms: ['linux/s390x']",
+            "not name the image's base",
+            "another image",
+        )
+        assert [words for words in wrong if words not in said] == []
 
 
 def test_a_forgery_that_fits_is_found_by_the_signature(build: Build, key: Key, tmp_path: Path) -> None:

@@ -351,6 +351,13 @@ def test_a_service_whose_key_cannot_be_used_does_not_start(parts: Parts, tmp_pat
     assert (done.code, f"the password of the key {key.private} is wrong" in done.err) == (1, True), done.err
 
 
+def test_doctor_says_whether_there_is_what_signs(tmp_path: Path) -> None:
+    signing = {"FLYTE_BUILD_SIGN": "awskms:///alias/x"}
+    assert "✓ signing    cosign, with awskms:///alias/x" in run("flyte-build", "doctor", cwd=tmp_path, env=signing).out
+    lacking = run("flyte-build", "doctor", cwd=tmp_path, env=signing | {"PATH": "/nowhere"})
+    assert (lacking.code, "✗ signing    signatures need the program cosign" in lacking.out) == (1, True)
+
+
 @pytest.mark.parametrize(
     "flags",
     [

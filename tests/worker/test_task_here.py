@@ -65,6 +65,9 @@ def test_it_builds_by_itself_and_writes_what_flyte_reads(parts: Parts, tmp_path:
     assert done.stdout.splitlines()[-1] == reference
     assert "command: echo built-in-a-task" in done.stdout
     assert subprocess.run(["crane", "digest", reference], capture_output=True, check=False).returncode == 0
+    seen = subprocess.run(["oras", "discover", "--plain-http", reference], capture_output=True, text=True, check=True)
+    kinds = ("cyclonedx+json", "in-toto+json", "flyte-build.plan.v1+json", "flyte-build.installed.v1+json")
+    assert [kind for kind in kinds if kind not in seen.stdout] == []
 
 
 def test_a_buildkit_that_is_not_there_is_told_where_flyte_looks(parts: Parts, tmp_path: Path) -> None:

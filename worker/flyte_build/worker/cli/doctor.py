@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -35,10 +36,13 @@ class Finding:
 @click.pass_context
 def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login) -> None:
     """Say what is here, what is missing, and what to do. Exit code 1 if something needed is missing."""
-    registry = registry or configured.load(Path.cwd()).registry
+    settings = configured.load(Path.cwd())
+    registry = registry or settings.registry
     if not registry:
         login.refuse("go with --registry")
     findings = list(_examine(registry, login))
+    if settings.sign:
+        findings += _tried("signing", partial(_signing, settings.sign))
     if as_json:
         click.echo(json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]}))
     else:
@@ -93,6 +97,13 @@ def _machine() -> Finding:
         f"netrc {machine.netrc}" if machine.netrc else "no netrc",
     ]
     return Finding(part="machine", fine=True, found=", ".join(parts))
+
+
+def _signing(key: str) -> Finding:
+    from flyte_build.worker.signing.cosign import Cosign
+
+    Cosign().require()
+    return Finding(part="signing", fine=True, found=f"cosign, with {key}")
 
 
 def _repository(text: str) -> Repository:

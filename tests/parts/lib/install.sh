@@ -24,6 +24,7 @@ openssl:openssl:-
 crane:crane:forky
 oras:oras:trixie
 cosign:cosign:trixie
+kustomize:kustomize:trixie
 kubectl:kubernetes-client:trixie
 '
 
@@ -80,7 +81,7 @@ install_parts() {
 install_nothing() {
     local missing
     engine_is_new_enough || return
-    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|cosign|skopeo|jq|redis-server|rabbitmq-server|pg_ctlcluster|kubectl)$' |
+    missing=$(printf '%s' "$PARTS_TABLE" | cut -d : -f 1 | grep -E '^(crane|openssl|oras|cosign|skopeo|jq|redis-server|rabbitmq-server|pg_ctlcluster|kustomize|kubectl)$' |
         while read -r command; do has "$command" || printf ' %s' "$command"; done)
     say "✓ Docker engine $(engine_version) is already here: nothing is installed${missing:+ (not here:$missing)}"
 }

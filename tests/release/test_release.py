@@ -122,7 +122,7 @@ def test_the_client_alone_is_light() -> None:
 def test_the_sources_hold_what_their_tests_read() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = text[text.index("only-include") : text.index("[tool.ruff]")]
-    for name in ("tests", "action.yml", "constraints.txt", "examples", ".github", ".ci", "docs"):
+    for name in ("tests", "action.yml", "constraints.txt", "examples", ".github", ".ci", "docs", "images"):
         assert f'"{name}"' in listed
 
 

@@ -42,6 +42,14 @@ KEYS = {
 }
 
 
+EXITS = """| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | it failed: one sentence with the cause and what to change, for a failed build also the step and its last lines |
+| 2 | the command line is wrong |
+| 3 | `--check` found an image missing |
+| 130 | interrupted; nothing is left half-made |
+"""
 VARIABLES = {
     "FLYTE_BUILD_CACHE": "the folder for what is fetched once, as uv; `~/.cache/flyte-build` by default",
     "FLYTE_BUILD_CA_BUNDLE": "a file of authorities to trust, before `SSL_CERT_FILE`; mounted into build steps",
@@ -59,7 +67,7 @@ VARIABLES = {
 
 def cli() -> str:
     """Every command with its help and flags."""
-    parts = ["# Command line\n\nstdout is the answer; progress, notes and errors go to stderr.\n"]
+    parts = [f"# Command line\n\nstdout is the answer; progress, notes and errors go to stderr.\n\n{EXITS}"]
     for name in commands.flyte_build.list_commands(click.Context(commands.flyte_build)):
         parts += _command(f"flyte-build {name}", commands.load(name))
     return "\n".join(parts)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
+
+from flyte_build.worker.access import rules_file
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,10 +29,17 @@ def _room(name: str) -> list[str]:
 
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+    for page in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("*/*/README.md"),
+    )
 )
+FOLDERS = ("benchmarks", "builder", "bundler", "docs", "examples", "images", "registry", "tests", "worker")
 # Where it is imported from: an installed wheel has no folders of ours.
 CODE = [Path(place) for room in ("registry", "builder", "bundler", "worker") for place in _room(room)]
+_BLOCK = re.compile(r"(?:^<!-- (file|not run): (.+?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -49,6 +66,32 @@ def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
             text = _FENCE.sub("", target.read_text(encoding="utf-8"))
             headings = [_anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
             assert anchor in headings, f"{page} links to {link}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_says_what_it_is(folder: str) -> None:
+    assert (ROOT / folder / "README.md").exists() or not (ROOT / folder).exists()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_can_be_read_by_what_it_is_for(page: str) -> None:
+    """Commands are run by tests/e2e/test_docs.py; the rest must at least be in the language that it says."""
+    for mark, _, language, text in _BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
+        match language:
+            case "toml":
+                document = tomllib.loads(text)
+                if "allow" in document or "token" in document:
+                    rules_file.parse(text, page)
+            case "yaml":
+                yaml.safe_load(text)
+            case "python":
+                ast.parse(text)
+            case "sh" | "dockerfile":
+                assert mark, f"{page} has a block that nobody runs, and does not say why"
+            case _:
+                assert language in ("", "console"), (
+                    f"{page}: write ```console, so that it is run, and not ```{language}"
+                )
 
 
 def test_every_page_of_the_documentation_is_linked_from_its_front() -> None:

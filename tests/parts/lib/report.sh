@@ -13,13 +13,14 @@ refuse() {
 PARTS_HEARTBEAT=${PARTS_HEARTBEAT:-10}
 
 heartbeat() { # WHAT LOG
-    local started=$SECONDS nap=
+    local started=$SECONDS nap='' last
     trap '[ -z "$nap" ] || kill "$nap" 2>/dev/null; exit 0' TERM
     while kill -0 $$ 2>/dev/null; do # no longer than the script itself
         sleep "$PARTS_HEARTBEAT" >/dev/null 2>&1 &
         nap=$!
         wait "$nap" || return 0
-        say "  … $1: $((SECONDS - started)) s; $(tail -n 1 "$2" 2>/dev/null | tr -d '\r' | cut -c 1-90)"
+        last=$(tail -n 1 "$2" 2>/dev/null | tr -d '\r' | cut -c 1-90)
+        say "  … $1: $((SECONDS - started)) s${last:+; $last}"
     done
 }
 

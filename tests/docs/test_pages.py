@@ -27,16 +27,11 @@ def _room(name: str) -> list[str]:
     return list(import_module(f"flyte_build.{name}").__path__)
 
 
-PAGES = sorted(
-    page.relative_to(ROOT).as_posix()
-    for page in (
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *ROOT.glob("*/README.md"),
-        *ROOT.glob("*/*/README.md"),
-    )
-)
 FOLDERS = ("benchmarks", "builder", "bundler", "docs", "examples", "images", "registry", "tests", "worker")
+READMES = (page for folder in FOLDERS for page in (ROOT / folder).rglob("README.md"))
+PAGES = sorted(
+    {page.relative_to(ROOT).as_posix() for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *READMES)}
+)
 # Where it is imported from: an installed wheel has no folders of ours.
 CODE = [Path(place) for room in ("registry", "builder", "bundler", "worker") for place in _room(room)]
 _BLOCK = re.compile(r"(?:^<!-- (file|not run): (.+?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

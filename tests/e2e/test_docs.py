@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import shlex
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.conftest import Parts
-from tests.e2e.conftest import run
+from tests.e2e.conftest import Service, run
 
 pytestmark = pytest.mark.real
 
@@ -103,6 +104,28 @@ def test_every_command_of_a_page_works(page: str, tmp_path: Path, parts: Parts, 
     done = run("bash", tmp_path / "script", cwd=folder, env=env, timeout=540)
     assert done.code == 0, done.err[-4000:]
     assert "Traceback" not in done.err
+
+
+def test_the_program_of_the_readme_runs_in_the_image_that_it_asks_for(
+    tmp_path: Path, parts: Parts, service: Service, fresh_name: str
+) -> None:
+    (text,) = (block.text for block in blocks("README.md") if "flyte.run(" in block.text)
+    base = f'flyte.Image.from_base("{parts.base}").clone(name="{fresh_name}", extendable=True)'
+    for old, new in (
+        ("flyte.Image.from_debian_base()", base),
+        ('"httpx"', '"httpx", f"flyte=={flyte.__version__}"'),  # which the SDK's own base has
+        (URL, service.url),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "train.py").write_text(text, encoding="utf-8")
+    done = service.program(tmp_path, "train.py")
+    assert done.code == 0, done.out + done.err
+    url = next(line for line in done.out.splitlines() if line.startswith(service.url))
+    end = time.monotonic() + 120
+    while "SUCCEEDED" not in service.page(url) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert "SUCCEEDED" in service.page(url)
 
 
 def test_what_is_not_run_says_why() -> None:

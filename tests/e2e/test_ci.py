@@ -68,3 +68,23 @@ def test_a_flag_that_cannot_be_is_annotated_too(tmp_path: Path, parts: Parts, wh
     assert done.code == 2
     assert "::error title=flyte-build::--platform 'linux/abacus': images for linux/abacus cannot be built" in done.out
     assert "linux/abacus" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("fails", "code"), [("false", 0), ("true", 3)])
+def test_a_check_says_what_is_missing_and_builds_nothing(
+    tmp_path: Path, parts: Parts, where: str, fails: str, code: int
+) -> None:
+    (tmp_path / "image.toml").write_text(image(parts, "x", "true"), encoding="utf-8")
+    done = ci(tmp_path, registry=where, mode="check", fail_if_missing=fails)
+    assert done.code == code, done.out + done.err
+    assert "::notice title=flyte-build::the image x does not exist yet" in done.out
+    outputs = (tmp_path / "GITHUB_OUTPUT").read_text(encoding="utf-8")
+    assert re.search(r"^missing<<(\S+)\ntrue\n\1$", outputs, re.MULTILINE)
+    assert run("crane", "ls", f"{where}/x").code != 0
+
+
+def test_without_sources_and_without_an_image_toml_it_says_what_to_give(tmp_path: Path, where: str) -> None:
+    done = ci(tmp_path, registry=where)
+    assert done.code == 1
+    assert "::error title=flyte-build::the repository has no image.toml, and no sources were given" in done.out
+    assert "%0Awhat to do: give the input `sources`" in done.out

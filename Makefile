@@ -19,7 +19,7 @@ test: setup ## run every test, with a real engine and a real registry (ARGS="-k 
 
 check: setup ## what needs no engine: lint, types, layers, quick tests (under a minute)
 	@mkdir -p .cache/logs; $(MAKE) --no-print-directory lint >.cache/logs/lint.log 2>&1 & lint=$$!; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not real" -q -n auto $(ARGS); tests=$$?; \
+	$(BIN)/pytest -m "not real" -q -n auto $(ARGS); tests=$$?; \
 	wait $$lint; lint=$$?; cat .cache/logs/lint.log; exit $$((lint | tests))
 
 lint: setup ## style, types and layers only

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from tests.engine import remove_pulled
+
+# The SDK looks for uv on PATH, where it is in an activated environment only.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 # How many examples a property is tried with: few in `make check`, more in `make test` (`--hypothesis-profile=full`).
 settings.register_profile("quick", max_examples=25, deadline=None)

@@ -22,12 +22,22 @@ def tree_of(files: Iterable[PlanFile], folders: Iterable[str] = ()) -> FileTree:
     return FileTree(files=tuple(sorted(files, key=lambda file: file.path)), folders=tuple(sorted(folders)))
 
 
+def exists(path: Path) -> bool:
+    """Whether there is anything. Raises OSError where that cannot be told: from 3.14 on pathlib says no to that."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def read_text(path: Path, what: str, *, limit: int = 16 << 20) -> str:
     """The text of a small file. Raises InvalidInput that calls it `what` when it is missing, too large or not UTF-8."""
     if not path.is_file():
         if path.is_dir():
             raise InvalidInput(f"{what} {path.name!r} is a folder", hint="name a file")
-        raise InvalidInput(f"{what} {path.name!r} does not exist", hint="paths are relative to the file of the spec")
+        wrong = "is not a file" if exists(path) else "does not exist"
+        raise InvalidInput(f"{what} {path.name!r} {wrong}", hint="paths are relative to the file of the spec")
     if path.stat().st_size > limit:
         raise InvalidInput(f"{what} {path.name!r} is larger than {limit >> 20} MiB", hint="name a smaller one")
     try:

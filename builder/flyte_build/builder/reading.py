@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flyte_build.builder import folders, requirements
-from flyte_build.builder.files import FileSet
+from flyte_build.builder.files import FileSet, exists
 from flyte_build.builder.plan import CopyFiles, FileTree, PipInstall, PlanLayer, is_folder
 from flyte_build.builder.spec import Apt, Commands, Copy, Env, Layer, Pip, Requirements, User, Workdir
 from flyte_build.registry.descriptors import Platform
@@ -87,7 +87,7 @@ class Reading:
         hint = "name the folder that has one; paths are relative to the file of the spec"
         if path.is_dir():
             raise InvalidInput(f"the folder {written!r} has no {' and no '.join(names)}", hint=hint)
-        what = "is not a project" if path.exists() else "does not exist"
+        what = "is not a project" if exists(path) else "does not exist"
         raise InvalidInput(f"{written!r} {what}", hint=hint)
 
     def folder(self, folder: Path, *, prefix: str = "", ignore: tuple[str, ...] = ()) -> FileTree:
@@ -127,9 +127,9 @@ def _copied(layer: Copy, reading: Reading) -> CopyFiles:
         _require_plain_name(source.name, layer.to)
         tree = FileTree(files=(reading.files.add(source, source.name),))
         return CopyFiles(tree=tree, to=layer.to, single=True, owner=layer.owner)
-    what = "is neither a file nor a folder" if source.exists() else "does not exist"
+    what = "is neither a file nor a folder" if exists(source) else "does not exist"
     hint = "paths are relative to the file of the spec"
-    if not source.exists() and set(layer.source) & set("*?["):
+    if not exists(source) and set(layer.source) & set("*?["):
         hint = "`copy` takes one file or folder and no pattern: copy the folder, and leave out the rest by `ignore`"
     raise InvalidInput(f"{layer.source!r} {what}", hint=hint)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Portions of a log are 64 KiB each, rows much less; a transaction deletes so many at most.
 _MOST = 200
+# Who is newest is asked of all rows, a second's work for a hundred thousand: for so many transactions at once.
+_TRANSACTIONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,12 @@ def forget(database: Database, keep: Keep, now: float) -> bool:
     if keep.builds:
         # Who is newest is asked without holding up anybody; what is not the newest now will never be.
         with database.read() as session:
-            old = _past(session, now - keep.builds)
+            old = _past(session, now - keep.builds, _MOST * _TRANSACTIONS)
         with database.write() as session:
             more |= _runs(session, now - keep.builds) == _MOST
-        with database.write() as session:
-            more |= _builds(session, old) == _MOST
+        for first in range(0, len(old), _MOST):
+            with database.write() as session:
+                more |= _builds(session, old[first : first + _MOST]) == _MOST
     return more
 
 
@@ -56,7 +59,7 @@ def _ended_before(when: float) -> ColumnElement[bool]:
     return BuildRow.state.not_in(ACTIVE) & (BuildRow.ended_at < when)
 
 
-def _past(session: Session, when: float) -> tuple[str, ...]:
+def _past(session: Session, when: float, limit: int) -> tuple[str, ...]:
     """The ids of builds that may go: not the newest success of anything, no part of a build that goes on."""
     whole = aliased(BuildRow)
     success = (BuildRow.state == BuildState.SUCCEEDED.value) & BuildRow.parent_id.is_(None)
@@ -67,7 +70,7 @@ def _past(session: Session, when: float) -> tuple[str, ...]:
     goes_on = exists().where(whole.id == BuildRow.parent_id, whole.state.in_(ACTIVE))
     waited_for = exists().where(ActionRow.build_id == BuildRow.id, ActionRow.phase < int(Phase.SUCCEEDED))
     query = select(BuildRow.id).where(_ended_before(when), BuildRow.id.not_in(kept), ~goes_on, ~waited_for)
-    return tuple(session.scalars(query.order_by(BuildRow.ended_at).limit(_MOST)))
+    return tuple(session.scalars(query.order_by(BuildRow.ended_at).limit(limit)))
 
 
 def _runs(session: Session, when: float) -> int:

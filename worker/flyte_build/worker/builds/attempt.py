@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _TAIL_BYTES = 4000
-_RETRY_SECONDS = 2.0
+# What was away is there again by then: a BuildKit's container that is restarted takes some ten seconds.
+_RETRY_SECONDS = 4.0
 
 
 class Attempt:
@@ -93,7 +94,7 @@ class Attempt:
         if self._giving_back or self._lease.lost:
             return lambda: self._builds.give_back(self._claim)
         if error.transient:
-            after = _RETRY_SECONDS * 2 ** (self._claim.attempt - 1)
+            after = _RETRY_SECONDS * 4 ** (self._claim.attempt - 1)
             return lambda: self._builds.retry(self._claim, failure, after)
         return lambda: self._builds.fail(self._claim, failure)
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 .NOTPARALLEL:
 # Images of Python often set this; without bytecode every process compiles all that it imports, which is a third of `make check`.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test check lint docs package format setup parts stop clean
+.PHONY: help demo test check lint docs package pin format setup parts stop clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,7 +27,7 @@ lint: setup ## style, types and layers only
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck -x $(PARTS) tests/parts/workflows tests/parts/package tests/parts/lib/*.sh .ci/run; fi
+	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck -x $(PARTS) tests/parts/workflows tests/parts/package tests/parts/lib/*.sh images/install.sh .ci/run; fi
 	@tests/parts/workflows
 
 docs: setup ## write docs/reference from the code
@@ -35,6 +35,9 @@ docs: setup ## write docs/reference from the code
 
 package: setup ## build sdist and wheel into dist/, and test the wheel alone
 	@tests/parts/package $(ARGS)
+
+pin: setup ## write the digests of our images' bases into images/bases.Dockerfile
+	@$(BIN)/python images/pin.py
 
 format: setup ## put the code in its standard form
 	@$(BIN)/ruff check --fix-only .

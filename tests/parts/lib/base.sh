@@ -81,8 +81,14 @@ base_bootstrap() { # TAR [ARCHITECTURE]
     mkdir -p "$(dirname "$1")" && rm -f "$(dirname "$1")"/*.tar || return
     while IFS= read -r argument; do arguments+=("$argument"); done < <(base_bootstrap_arguments)
     [ -z "${2:-}" ] || arguments=("--architectures=$2" "${arguments[@]}")
-    as_root env SOURCE_DATE_EPOCH="$BASE_EPOCH" mmdebstrap "${arguments[@]}" "$part" "deb [signed-by=$DEBIAN_KEYRING] $mirror $BASE_SUITE main" &&
+    as_root env SOURCE_DATE_EPOCH="$BASE_EPOCH" mmdebstrap "${arguments[@]}" "$part" "deb [$(base_source_options)] $mirror $BASE_SUITE main" &&
         as_root chown "$(id -u)" "$part" && mv "$part" "$1"
+}
+
+# As for the machine's own view of the archive: the age of forky's list is not checked.
+base_source_options() {
+    printf 'signed-by=%s' "$DEBIAN_KEYRING"
+    [ "$BASE_SUITE" != forky ] || printf ' check-valid-until=no'
 }
 
 base_dockerfile() { # FILE
@@ -105,4 +111,17 @@ base_record() { # NAME VERSION ORIGIN
     digest=$(base_pushed_digest "$1")
     [ -n "$digest" ] || { refuse "The local registry does not show the base image $1 after its push."; return 1; }
     printf '%s=%s\n' BASE_NAME "$1" BASE_PYTHON "$2" BASE_ORIGIN "$3" BASE_DIGEST "$digest" BASE_RECIPE "$(base_recipe)" >"$BASE_NOTE"
+}
+
+# The path of a root file system of another suite, and so with another Python; made once, for tests of our own images.
+base_rootfs() { # SUITE
+    make_places && locked "$PARTS_STATE/rootfs-$1.lock" base_rootfs_of "$1"
+}
+
+base_rootfs_of() { # SUITE
+    local tar BASE_SUITE=$1
+    has mmdebstrap || refuse "A root file system of Debian $1 needs mmdebstrap: run tests/parts/parts install." || return
+    tar=$PARTS_STATE/rootfs-$1/$(base_recipe).tar
+    [ -f "$tar" ] || step "Make a root file system of Debian $1" "see what mmdebstrap says above." base_bootstrap "$tar" || return
+    printf '%s\n' "$tar"
 }

@@ -79,9 +79,10 @@ def find_engine(builder: str | None = None) -> DockerEngine:
     with ThreadPoolExecutor(2) as asking:
         inspected = asking.submit(_ask, docker, "buildx", "inspect", *((builder,) if builder else ()))
         said = _ask(docker, "info", "--format", "{{json .}}")
-        driver = "" if said.fine or not builder else _driver(inspected.result(), builder)
-        # A BuildKit elsewhere needs no Docker engine beside the client.
-        info = _info(said, needed=driver != "remote")
+        info = _info(said)
+        # A BuildKit elsewhere needs no Docker engine beside the client, whose exit code may be 0 without one (26.1).
+        if not info.get("ServerVersion") and not (builder and _driver(inspected.result(), builder) == "remote"):
+            raise EngineAway(_with_reason("no Docker engine answers", said), hint=_START)
         buildx = _buildx(info)
         driver = _driver(inspected.result(), builder)
     return DockerEngine(
@@ -112,15 +113,13 @@ def _ask(*argv: str) -> _Said:
     return _Said(fine=done.returncode == 0, out=done.stdout, last=said[-1] if said else "")
 
 
-def _info(said: _Said, *, needed: bool) -> dict[str, object]:
+def _info(said: _Said) -> dict[str, object]:
     """What the engine says of itself, and Docker's client of its own plugins."""
     try:
         found = json.loads(said.out)
     except ValueError:
         found = {}
-    if not isinstance(found, dict) or (needed and not found.get("ServerVersion")):
-        raise EngineAway(_with_reason("no Docker engine answers", said), hint=_START)
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def _buildx(info: dict[str, object]) -> tuple[int, ...]:

@@ -74,7 +74,12 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="At SIGTERM, what running builds are given to end before they are put back.",
 )
-@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Answer /healthz, /readyz and /metrics here.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    envvar="FLYTE_BUILD_METRICS_PORT",
+    help="Answer /healthz, /readyz and /metrics here.",
+)
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="0.0.0.0 in a pod.")
 def worker(
     state: Path | None,

@@ -14,8 +14,8 @@ from flyteidl2.task import task_definition_pb2, task_service_pb2
 
 from flyte_build.worker.builds.task import build_task_spec
 
-# What publishes images names them so; the tag is the release.
-IMAGE = "ghcr.io/flyte-build/build-image"
+# What images/docker-bake.hcl and the release call it; the tag is the release.
+IMAGE = "ghcr.io/flyte-build/flyte-build/build-image"
 _COMMAND = ("flyte-build", "task")
 _ARGUMENTS = ("--inputs", "{{.input}}", "--outputs-path", "{{.outputPrefix}}")
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def bases_file(folder: Path, bases: dict[str, str]) -> Path:
 
 def pin(*argv: str) -> subprocess.CompletedProcess[str]:
     """`images/pin.py`."""
-    command = ("python", str(ROOT / "images/pin.py"), *argv)
+    command = (sys.executable, str(ROOT / "images/pin.py"), *argv)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,12 @@ def running(name: str, image: str, *arguments: str, flags: tuple[str, ...] = ())
 
 def once(image: str, *arguments: str, flags: tuple[str, ...] = ()) -> tuple[int, str]:
     """A container that ends by itself: its exit code and what it said."""
-    done = docker("run", "--rm", *_RESTRICTED, _NETWORK, f"--volume={STATE}", *flags, image, *arguments)
+    name = f"fb-{uuid.uuid4().hex[:12]}"
+    words = (f"--name={name}", *_RESTRICTED, _NETWORK, f"--volume={STATE}", *flags, image, *arguments)
+    try:
+        done = docker("run", *words, timeout=180)
+    finally:
+        docker("rm", "--force", "--volumes", name)
     return done.returncode, done.stdout + done.stderr
 
 

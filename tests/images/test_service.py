@@ -58,7 +58,8 @@ def deployed(images: Images, parts: Parts, tmp_path_factory: pytest.TempPathFact
     # Paths of sockets must be short.
     with tempfile.TemporaryDirectory(prefix="fb-") as short, bridged(_open_to_all(Path(short))):
         kit = f"--volume={short}:/run/buildkit"
-        endpoint_words = ("--host", "127.0.0.1", "--port", str(port), *shared)
+        # A builder that is dead must not be waited for.
+        endpoint_words = ("--host", "127.0.0.1", "--port", str(port), "--queue-timeout", "60", *shared)
         builder_words = (*shared, "--builder", "unix:///run/buildkit/kit")
         builder_flags = (*flags, *trusting(folder), kit, f"--env=FLYTE_BUILD_METRICS_PORT={health}")
         with (

@@ -22,7 +22,7 @@ _WATCHED = """exec 3<&0 </dev/null
     waiter=
     while read -r seconds <&3; do
         [ -z "$waiter" ] || kill "$waiter"
-        (trap 'kill $sleeper; wait $sleeper; exit' TERM; sleep "$seconds" & sleeper=$!; wait $sleeper; kill -9 0) &
+        (trap 'kill $!; wait; exit' TERM; sleep "$seconds" & wait $!; kill -9 0) &
         waiter=$!
     done
     kill -9 0

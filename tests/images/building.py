@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,9 @@ def bases_of(parts: Parts) -> dict[str, str]:
     """Images by their Python: the public ones where the base of the tests is one, else made from Debian's packages."""
     if os.environ.get("FLYTE_BUILD_TEST_BASE_ORIGIN") == "pulled":
         return {python: f"python:{python}-slim-trixie" for python in ("3.11", *SUITES)}
-    return {"3.11": parts.base, **{python: debian_base(parts.registry, suite) for python, suite in SUITES.items()}}
+    with ThreadPoolExecutor() as making:
+        made = making.map(partial(debian_base, parts.registry), SUITES.values())
+        return {"3.11": parts.base, **dict(zip(SUITES, made, strict=True))}
 
 
 def bases_file(folder: Path, bases: dict[str, str]) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Parts
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, run
 from tests.e2e.conftest import service as served_endpoint
 from tests.engine import docker, run_image
 from tests.images.building import PUSH, VERSION, Images, bake, pin
@@ -89,6 +89,18 @@ def test_its_user_installs_packages(images: Images, python: str, tmp_path: Path)
     done = docker("run", "--rm", *mounted, images.pulled(f"runtime:{python}"), "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"/opt/venv/lib/python{python}/")
+
+
+def test_an_image_built_on_it_uses_its_environment_and_its_user(
+    images: Images, tmp_path: Path, fresh_name: str
+) -> None:
+    layers = '[[layers]]\npip = ["idna==3.10"]\n[[layers]]\nuser = "flyte"\n'
+    text = f'name = "{fresh_name}"\nbase = "{images.reference("runtime:3.13")}"\npython = "3.13"\n{layers}'
+    (tmp_path / "image.toml").write_text(text, encoding="utf-8")
+    done = run("flyte-build", "image", tmp_path / "image.toml", "--registry", images.registry, "--progress", "quiet")
+    assert done.code == 0, done.err
+    script = "import flyte, idna, os; print(os.getuid(), idna.__version__, idna.__file__.split('/lib/')[0])"
+    assert run_image(done.out.strip(), "python", "-c", script) == "1000 3.10 /opt/venv\n"
 
 
 def test_both_platforms_are_built_without_emulating_an_install(parts: Parts, tmp_path: Path, fresh_name: str) -> None:

@@ -57,9 +57,13 @@ class Project:
     example: str = "images.yml"
 
     def spec(self, parts: Parts, package: str) -> None:
-        """Writes image.toml: a package, and a step that prints a secret and a command of GitHub's."""
+        """Writes image.toml: a package, and a step that prints a secret and a command of GitHub's.
+
+        The step is no other test's, and so never remembered by the engine: what is cached prints nothing.
+        """
         text = f'name = "trial"\nbase = "{parts.base}"\npython = "{parts.python}"\n\n[[layers]]\npip = ["{package}"]\n'
-        step = "cat /run/secrets/TOKEN; echo; echo '::error::not a command'; echo '::set-output name=reference::x'"
+        step = f"echo {self.registry}; cat /run/secrets/TOKEN; echo; "
+        step += "echo '::error::not a command'; echo '::set-output name=reference::x'"
         text += f'\n[[layers]]\ncommands = ["""{step}"""]\nsecrets = ["TOKEN"]\n'
         (self.folder / "image.toml").write_text(text, encoding="utf-8")
 

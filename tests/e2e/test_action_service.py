@@ -53,6 +53,7 @@ def guarded(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def project(tmp_path: Path, action: Path, where: str, parts: Parts) -> Project:
     made = example("build-service.yml", folder=tmp_path / "repository", action=action, registry=where)
     text = f'name = "trial"\nbase = "{parts.base}"\npython = "{parts.python}"\n\n[[layers]]\npip = ["six==1.16.0"]\n'
+    text += f'\n[[layers]]\ncommands = ["echo {where}"]\n'  # no other test's, so it is run and not remembered
     (made.folder / "image.toml").write_text(text, encoding="utf-8")
     return made
 
@@ -71,7 +72,7 @@ def test_a_merge_builds_at_the_service_as_the_job_and_deploys_pinned(project: Pr
     pinned = re.search(rf"deployed ({guarded.service.registry}/trial@sha256:[0-9a-f]{{64}})", merged.out)
     assert pinned, merged.out
     assert run("crane", "manifest", pinned[1]).code == 0
-    assert "✓" in merged.out
+    assert re.search(r"✓ +[\d.]+s command: echo", merged.out)
     assert "pip packages: six==1.16.0" in merged.out
     assert re.search(rf"\| \*\*trial\*\* built \| `{pinned[1]}` \| [\d.]+ MiB \| \d of \d \|", merged.out)
     hides_secrets(merged)

@@ -176,8 +176,9 @@ def test_a_client_goes_on_while_its_process_says_so_and_dies_with_one_that_is_st
 
 def test_what_may_not_go_on_is_stopped() -> None:
     said: list[str] = []
-    argv, end = ("sh", "-c", "echo $$ >&2; sleep 300"), time.monotonic() + 0.5
-    assert process.run(argv, said.append, cancelled=threading.Event(), until=lambda: end) is None
+    argv, end = ("sh", "-c", "echo $$ >&2; sleep 300"), time.monotonic() + 60
+    # Not before it has said who it is, which takes a busy machine more than a moment.
+    assert process.run(argv, said.append, cancelled=threading.Event(), until=lambda: 0.0 if said else end) is None
     assert gone([int(said[0])])
 
 

@@ -159,10 +159,19 @@ def on_every_container(check: Callable[[str, Container], None]) -> Callable[[str
     return pytest.mark.parametrize("name", EVERY)(run)
 
 
+INIT = ["tini", "--"]
+
+
+def is_ours(container: Container) -> bool:
+    """Whether it runs a command of ours, also below an init."""
+    return [word for word in container.spec.get("command", ()) if word not in INIT] == ["flyte-build"]
+
+
 def words(name: str, container: Container) -> list[str]:
-    """The command line of the container."""
-    known = environment(name, container)
-    return [expanded(word, known) for word in (*container.spec.get("command", ()), *container.spec.get("args", ()))]
+    """The command line of the container, without the init that starts it."""
+    known, command = environment(name, container), container.spec.get("command", [])
+    command = command[len(INIT) :] if command[: len(INIT)] == INIT else command
+    return [expanded(word, known) for word in (*command, *container.spec.get("args", ()))]
 
 
 def matches(selector: Manifest | None, labels: dict[str, str]) -> bool:

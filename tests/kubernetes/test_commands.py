@@ -10,11 +10,13 @@ import click
 import pytest
 from tests.kubernetes.rendered import (
     EVERY,
+    INIT,
     ROOT,
     Container,
     containers,
     data_of,
     environment,
+    is_ours,
     of_kind,
     on_every_container,
     words,
@@ -30,7 +32,7 @@ def on_every_command(check: Callable[[str, Container], None]) -> Callable[[str],
     """A test of each container that runs a command of ours."""
 
     def ours(name: str, container: Container) -> None:
-        if container.spec.get("command") == ["flyte-build"]:
+        if is_ours(container):
             check(name, container)
 
     ours.__name__ = check.__name__
@@ -61,6 +63,13 @@ def test_every_flag_exists_and_takes_what_it_is_given(name: str, container: Cont
         Platform.parse(str(text))
 
 
+def test_what_a_killed_build_leaves_is_taken_leave_of() -> None:
+    """A worker that is process 1 would keep the orphans of every build that is stopped, as zombies."""
+    for name in EVERY:
+        workers = [one for one in containers(name) if is_ours(one) and one.spec["args"][0] == "worker"]
+        assert all(one.spec["command"][:2] == INIT for one in workers)
+
+
 def test_a_flag_that_does_not_exist_is_seen() -> None:
     (worker,) = [one for one in containers("production") if one.name == "flyte-build-builder/worker"]
     wrong = Container(workload=worker.workload, spec={**worker.spec, "args": ["worker", "--drains=540"]})
@@ -70,11 +79,7 @@ def test_a_flag_that_does_not_exist_is_seen() -> None:
 
 def test_endpoint_and_workers_of_an_overlay_agree() -> None:
     for name in EVERY:
-        found = {
-            one.spec["args"][0]: parsed(name, one)
-            for one in containers(name)
-            if one.spec.get("command") == ["flyte-build"]
-        }
+        found = {one.spec["args"][0]: parsed(name, one) for one in containers(name) if is_ours(one)}
         if "serve" in found:
             assert found["serve"].get("access") == found["worker"].get("access")
             assert found["serve"].get("lease") == found["worker"].get("lease")

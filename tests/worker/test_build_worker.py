@@ -4,13 +4,14 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.worker.conftest import Building, Clock
 from tests.worker.make import NAME, new_action, new_build
 
-from flyte_build.registry.errors import BuildCancelled, BuildFailed, RegistryDenied
+from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineAway, RegistryDenied
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildRequest
@@ -140,6 +141,36 @@ def test_a_worker_finds_builds_that_nobody_told_it_of(worker: BuildWorker, build
     worker.start()
     _, build = builds.submit(asked, new_action())
     until(lambda: the_end(builds, build.id).state == "succeeded")
+
+
+def test_a_worker_without_its_engine_takes_no_builds_until_it_answers(
+    tmp_path: Path, builds: Builds, store: LocalStore, building: Building, logs: BuildLogs, asked: NewBuild
+) -> None:
+    there, looked = threading.Event(), threading.Event()
+
+    def answers() -> bool:
+        looked.set()
+        return there.is_set()
+
+    def away(request: BuildRequest, cancelled: threading.Event) -> None:
+        if not there.is_set():
+            raise EngineAway("the engine went away")
+
+    building.act = away
+    options = WorkerOptions(owner="w", slots=1, scratch=tmp_path / "s", poll_seconds=0.02, engine_answers=answers)
+    worker = BuildWorker(builds, store, building, logs, options)
+    worker.start()
+    try:
+        _, first = builds.submit(asked, new_action("r1"))
+        assert looked.wait(10)
+        _, second = builds.submit(replace(asked, target="other:1"), new_action("r2"))
+        looked.clear()
+        assert looked.wait(10)
+        assert [the_end(builds, one.id).attempts for one in (first, second)] == [1, 0], "the other one is not taken"
+        there.set()
+        until(lambda: the_end(builds, second.id).state == "succeeded")
+    finally:
+        assert worker.stop(10)
 
 
 def wait_for_cancel(request: BuildRequest, cancelled: threading.Event) -> None:

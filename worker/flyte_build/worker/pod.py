@@ -13,8 +13,10 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from flyte_build.builder.buildx.docker import engine_answers
 from flyte_build.registry.errors import ServiceError, ServiceUnavailable
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
@@ -47,7 +49,7 @@ class PodSettings:
     `store`, `database`, `broker` are those of the endpoint; without a broker builds are looked for every two seconds.
     `platforms` joined by commas, empty for all. `drain` is how many seconds running builds are given at SIGTERM.
     `metrics` is the host and port of its health and metrics, `cache` the build cache beside it.
-    `signs`: images are signed.
+    `signs`: images are signed. `builder` is the Buildx builder whose engine is asked for before builds are taken.
     """
 
     state: Path
@@ -63,6 +65,7 @@ class PodSettings:
     log_format: Format = "text"
     metrics: tuple[str, int] | None = None
     signs: bool = False
+    builder: str | None = None
 
 
 def work(
@@ -97,6 +100,7 @@ def work(
             platforms=settings.platforms,
             queue_seconds=settings.queue_timeout,
             signs=settings.signs,
+            engine_answers=partial(engine_answers, settings.builder),
         )
         bell = Bell()
         builds = Builds(database, bell, time.time, settings.lease)

@@ -47,7 +47,7 @@ class ServeSettings:
     `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
-    its key (PEM). `signs`: images are signed.
+    its key (PEM). `signs`, `builder`: see `PodSettings`.
     """
 
     host: str = "127.0.0.1"
@@ -72,6 +72,7 @@ class ServeSettings:
     log_format: Format = "text"
     build_task: Literal["built-in", "registered"] = "built-in"
     signs: bool = False
+    builder: str | None = None
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -119,6 +120,7 @@ def serve(
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
             signs=settings.signs,
+            builder=settings.builder,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(

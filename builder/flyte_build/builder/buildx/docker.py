@@ -95,6 +95,18 @@ def find_engine(builder: str | None = None) -> DockerEngine:
     )
 
 
+def engine_answers(builder: str | None = None) -> bool:
+    """Whether a build could begin now. A BuildKit in a container of Buildx's is started by the build itself."""
+    try:
+        engine = find_engine(builder)
+    except EngineMissing:
+        return False
+    if engine.driver != "remote":
+        return True
+    inspected = _ask(*engine.command, "buildx", "inspect", *((builder,) if builder else ()))
+    return re.search(r"^Status:\s+running\b", inspected.out, re.MULTILINE) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
     fine: bool

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.errors import BuildFailed, FlyteBuildError, ServiceError
+from flyte_build.registry.errors import BuildFailed, EngineAway, FlyteBuildError, ServiceError
 from flyte_build.worker.builds.lease import Lease
 from flyte_build.worker.builds.plans import MAX_PLACES, Places, fetch_files
 from flyte_build.worker.builds.request import MAX_SPEC, BuildJoined, BuildRequest
@@ -35,7 +35,10 @@ _RETRY_SECONDS = 4.0
 
 
 class Attempt:
-    """A claim, and what becomes of it. `run` blocks until its end is in the database."""
+    """A claim, and what becomes of it. `run` blocks until its end is in the database.
+
+    `engine_away`: it ended because the engine did not answer.
+    """
 
     def __init__(self, builds: Builds, store: Store, logs: BuildLogs, claim: Claim, scratch: Path) -> None:
         self._builds = builds
@@ -45,6 +48,7 @@ class Attempt:
         self._logs = logs
         self._lease = Lease(builds, claim)
         self._giving_back = False
+        self.engine_away = False
         self._afterwards: tuple[Callable[[], list[str]], ...] = ()
 
     def give_back(self) -> None:
@@ -89,6 +93,7 @@ class Attempt:
 
     def _failed(self, error: FlyteBuildError, failure: BuildFailure) -> Callable[[], bool]:
         _log.info("build %s: %s", self._claim.build.id, failure.sentence)
+        self.engine_away = isinstance(error, EngineAway)
         if self._lease.asked:
             return lambda: self._builds.cancelled(self._claim)
         if self._giving_back or self._lease.lost:

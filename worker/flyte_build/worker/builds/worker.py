@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from flyte_build.worker.builds.attempt import Attempt
 from flyte_build.worker.builds.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from flyte_build.worker.builds.logs import BuildLogs
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+def always() -> bool:
+    """For engines that nobody can ask."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """Who the worker is, how many builds it runs at once, where it works, and how often it looks in the database.
 
     `platforms` are what it builds, joined by commas; empty is all. `queue_seconds`: see `Upkeep`. `signs`: what it
-    builds is signed.
+    builds is signed. `engine_answers` is asked before more builds are taken, once a build ended because it did not.
     """
 
     owner: str
@@ -41,6 +46,7 @@ class WorkerOptions:
     platforms: str = ""
     queue_seconds: float = 0.0
     signs: bool = False
+    engine_answers: Callable[[], bool] = always
 
 
 class BuildWorker:
@@ -61,6 +67,7 @@ class BuildWorker:
         self._attempts: set[Attempt] = set()
         self._threads: set[threading.Thread] = set()
         self._draining = threading.Event()
+        self._doubted = threading.Event()
         self._looker = threading.Thread(target=self._look, name="build-worker-look", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +112,8 @@ class BuildWorker:
                     looked_at = time.monotonic()
                     self._seen()
                     self._upkeep.once()
-                self._take_all()
+                if self._may_take():
+                    self._take_all()
             except ServiceError as error:
                 _log.warning("builds cannot be looked for: %s", error.sentence)
             except Exception:  # noqa: BLE001 - a worker that stopped looking would seem to live and take nothing
@@ -116,6 +124,14 @@ class BuildWorker:
     def _seen(self) -> None:
         mine = self._options
         self._upkeep.seen(mine.owner, mine.platforms, mine.slots, signs=mine.signs)
+
+    def _may_take(self) -> bool:
+        """Whether the engine is believed to be there: without one, builds would use up their attempts here."""
+        if self._doubted.is_set() and not self._options.engine_answers():
+            _log.warning("no builds are taken: the engine does not answer")
+            return False
+        self._doubted.clear()
+        return True
 
     def _take_all(self) -> None:
         """Takes builds while there are free slots and something to take."""
@@ -157,6 +173,8 @@ class BuildWorker:
     def _run(self, attempt: Attempt) -> None:
         try:
             attempt.run(self._building)
+            if attempt.engine_away:
+                self._doubted.set()
         except ServiceError as error:
             _log.warning("%s: %s", threading.current_thread().name, error.sentence)
         finally:

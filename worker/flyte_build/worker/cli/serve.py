@@ -173,6 +173,7 @@ def serve(
             log_format=log_format,
             build_task=build_task,
             signs=trust.signer is not None,
+            builder=builder,
         ),
         building,
     )

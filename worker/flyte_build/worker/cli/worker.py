@@ -145,6 +145,7 @@ def worker(
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
             signs=trust.signer is not None,
+            builder=builder,
             metrics=None if metrics_port is None else (metrics_host, metrics_port),
         ),
         ServiceBuilding(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flyte_build.builder.buildx.docker import engine_answers
 from flyte_build.worker.access.gate import gate_of, policies_of
 from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.logs import BuildLogs
@@ -47,7 +48,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
-    `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`: see `WorkerOptions`.
+    `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`, `builder`: see `PodSettings`.
     """
 
     state: Path
@@ -66,6 +67,7 @@ class Place:
     cache: Cache | None = None
     built_in: bool = True
     signs: bool = False
+    builder: str | None = None
 
     @property
     def database_url(self) -> str:
@@ -127,6 +129,7 @@ class Service:
             scratch=place.state / "scratch",
             queue_seconds=place.queue_timeout,
             signs=place.signs,
+            engine_answers=partial(engine_answers, place.builder),
         )
         self._worker = BuildWorker(builds, self._store, watched, build_logs, options) if worker else None
         self._listener = Listener(self._doorbell) if worker else None

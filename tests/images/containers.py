@@ -63,9 +63,14 @@ def trusting(folder: Path) -> tuple[str, ...]:
     return flags
 
 
+def _fresh() -> str:
+    return f"fb-{uuid.uuid4().hex[:12]}"
+
+
 @contextmanager
-def running(name: str, image: str, *arguments: str, flags: tuple[str, ...] = ()) -> Iterator[Container]:
+def running(image: str, *arguments: str, flags: tuple[str, ...] = ()) -> Iterator[Container]:
     """A container in the background, removed in the end with its volume."""
+    name = _fresh()
     volume = (f"--volume={STATE}", "--health-interval=2s", "--log-driver=json-file")
     done = docker("run", "--detach", f"--name={name}", *_RESTRICTED, _NETWORK, *volume, *flags, image, *arguments)
     assert done.returncode == 0, done.stderr
@@ -77,7 +82,7 @@ def running(name: str, image: str, *arguments: str, flags: tuple[str, ...] = ())
 
 def once(image: str, *arguments: str, flags: tuple[str, ...] = ()) -> tuple[int, str]:
     """A container that ends by itself: its exit code and what it said."""
-    name = f"fb-{uuid.uuid4().hex[:12]}"
+    name = _fresh()
     words = (f"--name={name}", *_RESTRICTED, _NETWORK, f"--volume={STATE}", *flags, image, *arguments)
     try:
         done = docker("run", *words, timeout=180)

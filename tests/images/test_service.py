@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from flyteidl2.imagebuilder.definition_pb2 import ImageSpec
 from flyteidl2.task.common_pb2 import Outputs
 from tests.builder.bridge import bridged, unix_listener
 from tests.conftest import Parts
-from tests.engine import docker
+from tests.engine import PULLED, docker
 from tests.images.building import Images
 from tests.images.containers import Container, answer, once, running, trusting
 from tests.images.layers import crane
@@ -50,32 +51,39 @@ def deployed(images: Images, parts: Parts, tmp_path_factory: pytest.TempPathFact
     (folder / "store").mkdir()
     (folder / "store").chmod(0o777)
     registry, port, health = f"{images.registry}/built", free_port(), free_port()
-    database, broker = postgres(folder / "postgres").start(), redis(folder / "redis").start()
-    shared = ("--registry", registry, "--store", "/store/objects")
-    places = (f"--volume={folder / 'store'}:/store", f"--env=FLYTE_BUILD_DATABASE={database.url}")
-    flags = (*places, f"--env=FLYTE_BUILD_BROKER={broker.url}")
-    name = f"fb-{folder.parent.name}-{port}"
-    # Paths of sockets must be short.
-    with tempfile.TemporaryDirectory(prefix="fb-") as short, bridged(_open_to_all(Path(short))):
-        kit = f"--volume={short}:/run/buildkit"
+    with ExitStack() as opened:
+        database = postgres(folder / "postgres").start()
+        opened.callback(database.stop)
+        broker = redis(folder / "redis").start()
+        opened.callback(broker.stop)
+        shared = ("--registry", registry, "--store", "/store/objects")
+        places = (f"--volume={folder / 'store'}:/store", f"--env=FLYTE_BUILD_DATABASE={database.url}")
+        flags = (*places, f"--env=FLYTE_BUILD_BROKER={broker.url}")
+        # Paths of sockets must be short.
+        kit = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="fb-")))
+        opened.enter_context(bridged(_open_to_all(kit)))
+        opened.callback(_forget_what_was_built, registry)
         # A builder that is dead must not be waited for.
         endpoint_words = ("--host", "127.0.0.1", "--port", str(port), "--queue-timeout", "60", *shared)
+        endpoint = running(images.pulled("endpoint"), *endpoint_words, flags=flags)
+        socket_flags = (f"--volume={kit}:/run/buildkit", f"--env=FLYTE_BUILD_METRICS_PORT={health}")
         builder_words = (*shared, "--builder", "unix:///run/buildkit/kit")
-        builder_flags = (*flags, *trusting(folder), kit, f"--env=FLYTE_BUILD_METRICS_PORT={health}")
-        with (
-            running(f"{name}-endpoint", images.pulled("endpoint"), *endpoint_words, flags=flags) as endpoint,
-            running(f"{name}-builder", images.pulled("builder"), *builder_words, flags=builder_flags) as builder,
-        ):
-            yield Deployed(
-                url=f"http://127.0.0.1:{port}",
-                health=f"http://127.0.0.1:{health}",
-                registry=registry,
-                kit=Path(short),
-                endpoint=endpoint,
-                builder=builder,
-            )
-    broker.stop()
-    database.stop()
+        builder_flags = (*flags, *trusting(folder), *socket_flags)
+        builder = running(images.pulled("builder"), *builder_words, flags=builder_flags)
+        yield Deployed(
+            url=f"http://127.0.0.1:{port}",
+            health=f"http://127.0.0.1:{health}",
+            registry=registry,
+            kit=kit,
+            endpoint=opened.enter_context(endpoint),
+            builder=opened.enter_context(builder),
+        )
+
+
+def _forget_what_was_built(registry: str) -> None:
+    """The BuildKit here is the engine's own, which keeps what it pushed."""
+    listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    PULLED.update(name for name in listed if name.startswith(registry))
 
 
 def _open_to_all(folder: Path) -> socket.socket:

@@ -21,7 +21,7 @@ PLACE = ROOT / "images" / "kubernetes"
 OVERLAYS = tuple(sorted(place.name for place in (PLACE / "overlays").iterdir()))
 # As an operator's own overlay: on which one it stands, and the components that it adds.
 ADDED = {
-    "beside-flyte": ("production", ("ingress/host", "flyte-route", "build-secrets", "arm64")),
+    "beside-flyte": ("production", ("ingress/host", "flyte-route", "build-secrets", "signing", "arm64")),
     "user-namespace": ("gke", ("ingress/host", "user-namespace", "arm64")),
 }
 EVERY = (*OVERLAYS, *ADDED)
@@ -134,6 +134,9 @@ def environment(name: str, container: Container) -> dict[str, str]:
             found[one["name"]] = expanded(one["value"], found)
         else:
             source = one["valueFrom"]["secretKeyRef"]
+            if source["name"] in GIVEN:
+                found[one["name"]] = "<secret>"
+                continue
             found[one["name"]] = data_of(name, "Secret", re.escape(source["name"]))[source["key"]]
     return found
 
@@ -160,6 +163,8 @@ def on_every_container(check: Callable[[str, Container], None]) -> Callable[[str
 
 
 INIT = ["tini", "--"]
+# Secrets that only an operator makes, one of whose keys a container names.
+GIVEN = ("flyte-build-signing",)
 
 
 def is_ours(container: Container) -> bool:

@@ -117,7 +117,7 @@ def test_buildkit_is_given_no_identity_and_no_secret_but_its_certificate(name: s
         mounted = {one["name"] for one in container.spec["volumeMounts"]}
         secrets = [one for one in container.pod["volumes"] if "secret" in one and one["name"] in mounted]
         assert {one["secret"]["secretName"] for one in secrets} <= {"flyte-build-buildkit-server"}
-        assert not {"access", "registry", "build-secrets", "shared", "state", "cluster-token"} & mounted
+        assert not {"access", "registry", "build-secrets", "signing", "shared", "state", "cluster-token"} & mounted
         if name == "eks":
             template = container.workload["spec"]["template"]["metadata"]
             assert template["annotations"]["eks.amazonaws.com/skip-containers"].split(",") == ["buildkit"]

@@ -22,6 +22,7 @@ OUTSIDE = (
     "flyte-build-buildkit-server",
     "flyte-build-buildkit-client",
     "flyte-build-research-pip",
+    "flyte-build-signing",
 )
 # The cluster makes it in every namespace.
 CLUSTERS_OWN = ("kube-root-ca.crt",)

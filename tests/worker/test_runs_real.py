@@ -135,6 +135,12 @@ def test_a_command_that_is_not_there_is_one_sentence(parts: Parts, ended: Callab
     assert "nothing-of-this-name" in details.error_info.message
 
 
+def test_an_image_without_the_sdk_is_said_to_be_one(parts: Parts, ended: Callable[..., ActionDetails]) -> None:
+    details = ended(container_task(parts.base, "a0", "--version", "1"))
+    assert details.status.phase == Phase.FAILED
+    assert "the image has no flyte SDK: begin with flyte.Image.from_debian_base()" in details.error_info.message
+
+
 def test_a_run_is_stopped_by_its_timeout(parts: Parts, ended: Callable[..., ActionDetails]) -> None:
     task = python(parts, "import time; time.sleep(60)")
     task.task_template.metadata.timeout.CopyFrom(Duration(seconds=1))

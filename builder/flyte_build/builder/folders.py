@@ -16,6 +16,8 @@ JUNK = frozenset(
     | {".ipynb_checkpoints"}
 )
 JUNK_ENDINGS = (".pyc", ".pyo")
+# What is in a folder that `flyte-build serve` or `worker` keeps its state in: others' uploads, and its secret.
+STATE_MARK = ".flyte-build-state"
 
 
 def read(
@@ -78,6 +80,8 @@ def _walk(root: str, left_out: Callable[[str], bool]) -> Iterator[tuple[os.DirEn
     while waiting:
         folder, below, own = waiting.pop()
         entries = _entries(folder)
+        if own is not None and any(entry.name == STATE_MARK for entry in entries):
+            continue
         if not entries and own is not None:
             yield own, below.rstrip("/")
         for entry in entries:

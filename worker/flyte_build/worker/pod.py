@@ -27,6 +27,7 @@ from flyte_build.worker.logging import prepare_log
 from flyte_build.worker.operating.operating import Operating
 from flyte_build.worker.pod_health import telling
 from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
+from flyte_build.worker.state import mark
 from flyte_build.worker.stores.choose import store_at
 from flyte_build.worker.stores.local import LocalStore
 
@@ -182,6 +183,7 @@ def _scratch(state: Path, owner: str) -> Iterator[Path]:
     with contextlib.ExitStack() as opened:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            mark(state)
             _sweep(path.parent)
             fcntl.flock(opened.enter_context(file.open("w")), fcntl.LOCK_EX)
             opened.callback(file.unlink, missing_ok=True)

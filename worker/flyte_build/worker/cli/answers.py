@@ -28,7 +28,9 @@ def end(outcome: driver.Outcome, *, mode: str, output: str) -> None:
         return
     if mode != "quiet":
         seconds = f" in {outcome.built.seconds:.1f}s" if outcome.built and outcome.status == "built" else ""
-        where = {"load": ", loaded into the local engine", "none": ", kept nowhere"}.get(output, "")
+        kept = {"load": ", loaded into the local engine", "none": ", kept nowhere"}
+        # What was only looked for is where it was found, whatever was wanted of a build.
+        where = kept.get(output, "") if outcome.status == "built" else ""
         click.echo(f"image {name}: {_WORDS[outcome.status]}{seconds}{where}", err=True)
     for note in outcome.notes:
         click.echo(f"  note: {note}", err=True)

@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from flyte_build.registry.errors import InvalidInput, ServiceError
+from flyte_build.worker.state import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,7 @@ def locked(state: Path) -> Iterator[None]:
     try:
         state.mkdir(parents=True, exist_ok=True)
         state.chmod(0o700)
+        mark(state)
         descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ServiceError(f"the state directory {state} cannot be used: {error.strerror}") from error

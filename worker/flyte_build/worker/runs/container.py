@@ -21,6 +21,7 @@ _CREATE_SECONDS = 1800
 _CREATE_TRIES = 3
 _SHORT_SECONDS = 30
 _MAX_LINE = 65536
+_NO_SDK = "the image has no flyte SDK: begin with flyte.Image.from_debian_base(), or add .with_pip_packages('flyte')"
 _DAEMON = "Error response from daemon: "
 _HINT = "install Docker and start it, or set DOCKER_HOST to an engine that runs"
 
@@ -159,7 +160,7 @@ def _translate(verb: str, prose: str) -> EngineError:
     if "annot connect to the Docker daemon" in reason or "error during connect" in reason:
         return EngineMissing("the container engine does not answer", hint=_HINT)
     kind = _LostContent if "content digest" in reason and "not found" in reason else EngineError
-    return kind(f"docker {verb} failed: {reason[:500]}")
+    return kind(f"docker {verb} failed: {reason[:500]}", hint=_NO_SDK if '"a0"' in reason else "")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

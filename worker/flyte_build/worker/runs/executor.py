@@ -106,6 +106,7 @@ class Executor:
         except FlyteBuildError as error:
             if not self._stopping.is_set():
                 sentence = f"{error.sentence}; {error.hint}" if error.hint else error.sentence
+                _log.info("run %s: failed: %s", action.full_name, sentence)
                 self._actions.fail(action, Failure(message=sentence, code=type(error).__name__))
         except Exception:  # noqa: BLE001 - whatever breaks, the run ends and the executor lives
             _log.exception("run %s: the executor broke", action.full_name)

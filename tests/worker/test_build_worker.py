@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -143,34 +143,74 @@ def test_a_worker_finds_builds_that_nobody_told_it_of(worker: BuildWorker, build
     until(lambda: the_end(builds, build.id).state == "succeeded")
 
 
-def test_a_worker_without_its_engine_takes_no_builds_until_it_answers(
-    tmp_path: Path, builds: Builds, store: LocalStore, building: Building, logs: BuildLogs, asked: NewBuild
+@dataclass
+class Engine:
+    """An engine that is there or not, and whether somebody asked."""
+
+    down: threading.Event = field(default_factory=threading.Event)
+    asked: threading.Event = field(default_factory=threading.Event)
+
+    def trouble(self) -> str:
+        self.asked.set()
+        return "the engine does not answer" if self.down.is_set() else ""
+
+    def ask_again(self) -> None:
+        self.asked.clear()
+        assert self.asked.wait(10)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def doubting(
+    tmp_path: Path, builds: Builds, store: LocalStore, building: Building, logs: BuildLogs, engine: Engine
+) -> Iterator[BuildWorker]:
+    options = WorkerOptions(
+        owner="w", slots=1, scratch=tmp_path / "s", poll_seconds=0.02, engine_trouble=engine.trouble
+    )
+    worker = BuildWorker(builds, store, building, logs, options)
+    yield worker
+    assert worker.stop(10)
+
+
+def test_a_worker_without_an_engine_takes_nothing_and_is_not_counted_on(
+    doubting: BuildWorker, engine: Engine, builds: Builds, asked: NewBuild
 ) -> None:
-    there, looked = threading.Event(), threading.Event()
+    engine.down.set()
+    _, build = builds.submit(asked, new_action())
+    doubting.start()
+    engine.ask_again()
+    assert not doubting.has_engine()
+    assert Upkeep(builds).workers() == ()
+    assert the_end(builds, build.id).attempts == 0
+    engine.down.clear()
+    until(lambda: the_end(builds, build.id).state == "succeeded")
+    assert doubting.has_engine()
+    assert Upkeep(builds).workers() == ("w",)
 
-    def answers() -> bool:
-        looked.set()
-        return there.is_set()
 
-    def away(request: BuildRequest, cancelled: threading.Event) -> None:
-        if not there.is_set():
+def test_an_engine_that_goes_away_costs_one_attempt_of_what_it_builds(
+    doubting: BuildWorker, engine: Engine, builds: Builds, building: Building, asked: NewBuild
+) -> None:
+    def break_down(request: BuildRequest, cancelled: threading.Event) -> None:
+        if request.target == asked.target and not engine.down.is_set():
+            building.act = lambda *_: None
+            engine.down.set()
             raise EngineAway("the engine went away")
 
-    building.act = away
-    options = WorkerOptions(owner="w", slots=1, scratch=tmp_path / "s", poll_seconds=0.02, engine_answers=answers)
-    worker = BuildWorker(builds, store, building, logs, options)
-    worker.start()
-    try:
-        _, first = builds.submit(asked, new_action("r1"))
-        assert looked.wait(10)
-        _, second = builds.submit(replace(asked, target="other:1"), new_action("r2"))
-        looked.clear()
-        assert looked.wait(10)
-        assert [the_end(builds, one.id).attempts for one in (first, second)] == [1, 0], "the other one is not taken"
-        there.set()
-        until(lambda: the_end(builds, second.id).state == "succeeded")
-    finally:
-        assert worker.stop(10)
+    building.act = break_down
+    _, first = builds.submit(asked, new_action("r1"))
+    doubting.start()
+    until(engine.down.is_set)
+    _, second = builds.submit(replace(asked, target="other:1"), new_action("r2"))
+    engine.ask_again()
+    engine.ask_again()
+    assert [the_end(builds, one.id).attempts for one in (first, second)] == [1, 0]
+    engine.down.clear()
+    until(lambda: the_end(builds, second.id).state == "succeeded")
 
 
 def wait_for_cancel(request: BuildRequest, cancelled: threading.Event) -> None:

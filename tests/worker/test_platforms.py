@@ -67,7 +67,7 @@ def test_who_asks_is_told_at_once(served: Served, building: Building) -> None:
 @pytest.mark.parametrize(
     ("platforms", "workers", "expected"),
     [
-        (ARM, (), "no worker lives: the build waits until somebody starts `flyte-build worker`"),
+        (ARM, (), "no worker takes builds: they wait until one is started, or has its engine again (its log says why)"),
         (ARM, (AMD,), "no worker builds linux/arm64: the build waits until somebody starts `flyte-build worker"),
         (BOTH, (AMD,), "no worker builds linux/arm64: "),
         (BOTH, ("linux/arm/v7",), "no worker builds linux/amd64 and linux/arm64: "),
@@ -103,7 +103,9 @@ def test_a_build_that_nobody_takes_says_why_once_and_again_when_the_reason_is_an
     assert lines(logs, amd.id) == []
     clock.now += 31
     upkeep.once()
-    assert lines(logs, arm.id)[1:] == ["no worker lives: the build waits until somebody starts `flyte-build worker`"]
+    assert lines(logs, arm.id)[1:] == [
+        "no worker takes builds: they wait until one is started, or has its engine again (its log says why)"
+    ]
     upkeep.seen("a", ARM, 1)
     upkeep.once()
     assert len(lines(logs, arm.id)) == 2

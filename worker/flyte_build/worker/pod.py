@@ -13,14 +13,12 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from flyte_build.builder.buildx.docker import engine_answers
 from flyte_build.registry.errors import ServiceError, ServiceUnavailable
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
-from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions, no_trouble
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.logging import prepare_log
@@ -50,7 +48,7 @@ class PodSettings:
     `store`, `database`, `broker` are those of the endpoint; without a broker builds are looked for every two seconds.
     `platforms` joined by commas, empty for all. `drain` is how many seconds running builds are given at SIGTERM.
     `metrics` is the host and port of its health and metrics, `cache` the build cache beside it.
-    `signs`: images are signed. `builder` is the Buildx builder whose engine is asked for before builds are taken.
+    `signs`: images are signed. `engine_trouble`: see `WorkerOptions`.
     """
 
     state: Path
@@ -66,7 +64,7 @@ class PodSettings:
     log_format: Format = "text"
     metrics: tuple[str, int] | None = None
     signs: bool = False
-    builder: str | None = None
+    engine_trouble: Callable[[], str] = no_trouble
 
 
 def work(
@@ -101,13 +99,13 @@ def work(
             platforms=settings.platforms,
             queue_seconds=settings.queue_timeout,
             signs=settings.signs,
-            engine_answers=partial(engine_answers, settings.builder),
+            engine_trouble=settings.engine_trouble,
         )
         bell = Bell()
         builds = Builds(database, bell, time.time, settings.lease)
         logs = BuildLogs(database, bell, time.time)
         worker = BuildWorker(builds, store, operating.observed(building), logs, options)
-        with _listening(worker, doorbell), telling(settings, operating, database, doorbell):
+        with _listening(worker, doorbell), telling(settings, operating, database, doorbell, worker.has_engine):
             (ready or _say)(owner)
             stopping.wait()
             _drain(worker, settings.drain, again)

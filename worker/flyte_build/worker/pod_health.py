@@ -11,7 +11,7 @@ from flyte_build.worker.operating.readiness import Checks
 from flyte_build.worker.operating.server import told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flyte_build.worker.database.engine import Database
     from flyte_build.worker.operating.operating import Operating
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(settings: PodSettings, operating: Operating, database: Database, doorbell: Doorbell) -> Iterator[None]:
+def telling(
+    settings: PodSettings, operating: Operating, database: Database, doorbell: Doorbell, engine: Callable[[], bool]
+) -> Iterator[None]:
     """As long as the block. A worker without its broker finds builds all the same, so that is said and no more."""
 
     def answers() -> bool:
@@ -28,7 +30,7 @@ def telling(settings: PodSettings, operating: Operating, database: Database, doo
             session.execute(select(1))
         return True
 
-    checks = Checks({"database": answers, "broker": lambda: doorbell.embedded or doorbell.answers()})
+    checks = Checks({"database": answers, "broker": lambda: doorbell.embedded or doorbell.answers(), "engine": engine})
     with ExitStack() as opened:
         opened.callback(checks.close)
         if settings.metrics is not None:

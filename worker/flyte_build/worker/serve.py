@@ -17,6 +17,7 @@ import uvicorn
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.records import LEASE_SECONDS
+from flyte_build.worker.builds.worker import no_trouble
 from flyte_build.worker.endpoint.app import application
 from flyte_build.worker.endpoint.assembly import Place, Service
 from flyte_build.worker.endpoint.guards import Names
@@ -47,7 +48,7 @@ class ServeSettings:
     `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and
-    its key (PEM). `signs`, `builder`: see `PodSettings`.
+    its key (PEM). `signs`, `engine_trouble`: see `WorkerOptions`.
     """
 
     host: str = "127.0.0.1"
@@ -72,7 +73,7 @@ class ServeSettings:
     log_format: Format = "text"
     build_task: Literal["built-in", "registered"] = "built-in"
     signs: bool = False
-    builder: str | None = None
+    engine_trouble: Callable[[], str] = no_trouble
 
     def __post_init__(self) -> None:
         """InvalidInput for an endpoint that takes no builds and shares no database with a worker."""
@@ -120,7 +121,7 @@ def serve(
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
             signs=settings.signs,
-            builder=settings.builder,
+            engine_trouble=settings.engine_trouble,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)
         config = uvicorn.Config(

@@ -95,16 +95,20 @@ def find_engine(builder: str | None = None) -> DockerEngine:
     )
 
 
-def engine_answers(builder: str | None = None) -> bool:
-    """Whether a build could begin now. A BuildKit in a container of Buildx's is started by the build itself."""
+def engine_trouble(builder: str | None = None) -> str:
+    """Why no build could begin now, in one sentence; empty when one could. A BuildKit in a container of Buildx's is
+    started by the build itself."""
     try:
         engine = find_engine(builder)
-    except EngineMissing:
-        return False
+    except EngineMissing as error:
+        return error.sentence
     if engine.driver != "remote":
-        return True
+        return ""
     inspected = _ask(*engine.command, "buildx", "inspect", *((builder,) if builder else ()))
-    return re.search(r"^Status:\s+running\b", inspected.out, re.MULTILINE) is not None
+    if re.search(r"^Status:\s+running\b", inspected.out, re.MULTILINE):
+        return ""
+    said = re.search(r"^(?:Error|Endpoint):\s+(.+)$", inspected.out, re.MULTILINE)
+    return f"the BuildKit of the builder {builder} does not answer{f': {plain(said[1])}' if said else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

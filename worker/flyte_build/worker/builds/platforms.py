@@ -30,7 +30,7 @@ def nobody(platforms: str, workers: Sequence[str]) -> str:
     if any(covers(worker, platforms) for worker in workers) or splittable(platforms, workers):
         return ""
     if not workers:
-        return "no worker lives: the build waits until somebody starts `flyte-build worker`"
+        return "no worker takes builds: they wait until one is started, or has its engine again (its log says why)"
     alone = [one for one in platforms.split(",") if not any(covers(worker, one) for worker in workers)]
     flags = " ".join(f"--platform {one}" for one in alone)
     named = " and ".join(alone)

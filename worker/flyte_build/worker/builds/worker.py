@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def always() -> bool:
+def no_trouble() -> str:
     """For engines that nobody can ask."""
-    return True
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,8 @@ class WorkerOptions:
     """Who the worker is, how many builds it runs at once, where it works, and how often it looks in the database.
 
     `platforms` are what it builds, joined by commas; empty is all. `queue_seconds`: see `Upkeep`. `signs`: what it
-    builds is signed. `engine_answers` is asked before more builds are taken, once a build ended because it did not.
+    builds is signed. `engine_trouble` says in a sentence why the engine does not answer, empty if it does;
+    it is asked before the first build is taken, and again once one ended because it did not.
     """
 
     owner: str
@@ -46,7 +47,7 @@ class WorkerOptions:
     platforms: str = ""
     queue_seconds: float = 0.0
     signs: bool = False
-    engine_answers: Callable[[], bool] = always
+    engine_trouble: Callable[[], str] = no_trouble
 
 
 class BuildWorker:
@@ -68,6 +69,8 @@ class BuildWorker:
         self._threads: set[threading.Thread] = set()
         self._draining = threading.Event()
         self._doubted = threading.Event()
+        self._doubted.set()
+        self._trouble = ""
         self._looker = threading.Thread(target=self._look, name="build-worker-look", daemon=True)
 
     def start(self) -> None:
@@ -108,11 +111,12 @@ class BuildWorker:
         looked_at = 0.0
         while not self._draining.is_set():
             try:
+                may_take = self._may_take()
                 if time.monotonic() - looked_at >= self._options.poll_seconds:
                     looked_at = time.monotonic()
-                    self._seen()
+                    self._seen(may_take=may_take)
                     self._upkeep.once()
-                if self._may_take():
+                if may_take:
                     self._take_all()
             except ServiceError as error:
                 _log.warning("builds cannot be looked for: %s", error.sentence)
@@ -121,24 +125,39 @@ class BuildWorker:
             self._wake.wait(self._options.poll_seconds)
             self._wake.clear()
 
-    def _seen(self) -> None:
-        mine = self._options
-        self._upkeep.seen(mine.owner, mine.platforms, mine.slots, signs=mine.signs)
-
     def _may_take(self) -> bool:
         """Whether the engine is believed to be there: without one, builds would use up their attempts here."""
-        if self._doubted.is_set() and not self._options.engine_answers():
-            _log.warning("no builds are taken: the engine does not answer")
-            return False
-        self._doubted.clear()
-        return True
+        if not self._doubted.is_set():
+            return True
+        trouble = self._options.engine_trouble()
+        if trouble and trouble != self._trouble:
+            _log.warning("no builds are taken: %s", trouble)
+        if self._trouble and not trouble:
+            _log.info("the engine answers: builds are taken again")
+        self._trouble = trouble
+        if not trouble:
+            self._doubted.clear()
+        return not trouble
+
+    def has_engine(self) -> bool:
+        """Whether its engine answered when it was last asked."""
+        return not self._trouble
+
+    def _seen(self, *, may_take: bool) -> None:
+        """Who takes nothing is not counted on: builds that wait for it say so."""
+        mine = self._options
+        if may_take:
+            self._upkeep.seen(mine.owner, mine.platforms, mine.slots, signs=mine.signs)
+        else:
+            self._upkeep.gone(mine.owner)
 
     def _take_all(self) -> None:
         """Takes builds while there are free slots and something to take."""
         while not self._draining.is_set() and self._slots.acquire(blocking=False):
             claim = None
             try:
-                claim = self._next()
+                # Whoever just gave the slot back may have lost the engine.
+                claim = None if self._doubted.is_set() else self._next()
             finally:
                 if claim is None:
                     self._slots.release()

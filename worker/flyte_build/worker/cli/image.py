@@ -135,7 +135,7 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
     if asked.text("engine") == "remote":
         from flyte_build.worker.cli import remote
 
-        return _ended(remote.build(planned, registry, asked), asked)
+        return _ended(remote.build(planned, asked), asked)
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.machine import find_machine
     from flyte_build.worker.cli.engines import chosen_builder

@@ -12,7 +12,6 @@ from flyte_build.builder.engine import BuildOptions
 from flyte_build.worker.cli.progress import progress
 
 if TYPE_CHECKING:
-    from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.cli.asked import Asked
     from flyte_build.worker.drivers.image import Outcome, Planned
 
@@ -60,7 +59,7 @@ def registry_of(asked: Asked) -> str | None:
     return client_of(asked.text("endpoint"), insecure=asked.is_set("insecure")).registry(project, domain) or None
 
 
-def build(planned: Planned, registry: RegistryClient, asked: Asked) -> Outcome:
+def build(planned: Planned, asked: Asked) -> Outcome:
     """The image, found or built by the service. An interrupted client leaves the build going on, and says so."""
     from flyte_build.bundler.signed import SignedUploads
     from flyte_build.bundler.wire import Wire
@@ -84,12 +83,13 @@ def build(planned: Planned, registry: RegistryClient, asked: Asked) -> Outcome:
                 begun=begun.append,
             )
             options = BuildOptions(output=asked.output, timeout=asked.number("timeout"), progress=sink)
-            return remote.build(planned, engine, registry, options)
+            return remote.build(planned, engine, options)
     except KeyboardInterrupt:
         if begun:
             click.echo(
                 f"{os.linesep}the build {begun[-1]} goes on in the service: follow it with "
-                f"`flyte-build builds logs -f {begun[-1]}`, stop it with `flyte-build builds cancel {begun[-1]}`",
+                f"`flyte-build builds logs -f {begun[-1]} --endpoint {service.endpoint}`, "
+                f"stop it with `flyte-build builds cancel {begun[-1]} --endpoint {service.endpoint}`",
                 err=True,
             )
         raise

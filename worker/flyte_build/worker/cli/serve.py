@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -122,6 +123,7 @@ def serve(
             "the endpoint has no registry to push images to: give --registry, like --registry ghcr.io/acme,"
             " or set FLYTE_BUILD_REGISTRY"
         )
+    from flyte_build.builder.buildx.docker import engine_trouble
     from flyte_build.builder.provenance import BUILDER_SERVICE
     from flyte_build.builder.spec import DEFAULT_PLATFORMS
     from flyte_build.worker.access.gate import policies_of
@@ -173,7 +175,7 @@ def serve(
             log_format=log_format,
             build_task=build_task,
             signs=trust.signer is not None,
-            builder=builder,
+            engine_trouble=partial(engine_trouble, builder),
         ),
         building,
     )

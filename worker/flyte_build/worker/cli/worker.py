@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,7 @@ def worker(
             "a worker needs the database of its endpoint",
             hint="give --database, or set FLYTE_BUILD_DATABASE; `flyte-build serve` alone has a worker inside",
         )
+    from flyte_build.builder.buildx.docker import engine_trouble
     from flyte_build.builder.provenance import BUILDER_SERVICE
     from flyte_build.worker.access.gate import policies_of
     from flyte_build.worker.drivers.service import ServiceBuilding
@@ -145,7 +147,7 @@ def worker(
             cache=Cache(builder=builder or found.builder, keep=parse_size(cache_keep) if cache_keep else None),
             log_format=log_format,
             signs=trust.signer is not None,
-            builder=builder,
+            engine_trouble=partial(engine_trouble, builder),
             metrics=None if metrics_port is None else (metrics_host, metrics_port),
         ),
         ServiceBuilding(

@@ -37,4 +37,6 @@ def advice() -> str:
         return "let the rules of the service (--access) name this repository's jobs, their issuer and their audience"
     if os.environ.get("GITHUB_ACTIONS"):
         return f"give the job `permissions: id-token: write`, or set {VARIABLE}"
+    if os.environ.get(_FILE) or os.environ.get(VARIABLE):
+        return f"name a project that the token may use (--project, --domain), or set {VARIABLE} to another one"
     return f"set {VARIABLE}"

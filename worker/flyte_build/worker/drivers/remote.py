@@ -13,14 +13,10 @@ from flyte_build.builder.context import Context
 from flyte_build.builder.decoding import MAX_PLAN
 from flyte_build.builder.engine import BuildOptions, BuiltImage
 from flyte_build.builder.plan import BuildPlan, LayersPlan
-from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import (
     BuildCancelled,
     BuildFailed,
     InvalidInput,
-    RegistryDenied,
-    RegistryUnavailable,
-    RegistryUntrusted,
     ServiceError,
 )
 from flyte_build.registry.names import ImageReference, Target
@@ -28,7 +24,7 @@ from flyte_build.worker.builds.entries import Entry
 from flyte_build.worker.builds.values import ACTIVE
 from flyte_build.worker.client.builds import BuildsClient
 from flyte_build.worker.client.files import FileUploads
-from flyte_build.worker.drivers.image import Outcome, Planned, check
+from flyte_build.worker.drivers.image import Outcome, Planned
 
 
 def _nothing(text: str) -> None:
@@ -126,7 +122,7 @@ class RemoteEngine:
                 end["error"] or f"the build {end['id']} failed",
                 step=end["step"],
                 log=tuple(log.splitlines()),
-                hint=f"the whole log: flyte-build builds logs {end['id']}",
+                hint=f"the whole log: flyte-build builds logs {end['id']} --endpoint {self.service.endpoint}",
             )
         if end["spec_digest"] != str(plan.spec_digest):
             raise ServiceError(f"{self.service.endpoint} built another image than was asked for")
@@ -142,23 +138,7 @@ class RemoteEngine:
         )
 
 
-def build(planned: Planned, engine: RemoteEngine, registry: RegistryClient, options: BuildOptions) -> Outcome:
-    """Asks the registry, and the service where the image is not there or where only the service may ask."""
-    found = None if engine.force else _found(planned, registry)
-    if found is not None:
-        return found
+def build(planned: Planned, engine: RemoteEngine, options: BuildOptions) -> Outcome:
+    """Asks the service, also for what is in the registry: what is to be believed there, and signed, only it knows."""
     built = engine.build(planned.plan, planned.resolved.context, planned.target, options)
     return Outcome(planned=planned, status=built.status, built=built, notes=planned.notes)
-
-
-def _found(planned: Planned, registry: RegistryClient) -> Outcome | None:
-    """The image under all its tags. Whether it is there may be the service's to know: it asks again, and truly."""
-    try:
-        outcome = check(planned, registry)
-        if outcome.built is None:
-            return None
-        named = [registry.manifests.find(name) for name in planned.target.names()[1:]]
-    except (RegistryDenied, RegistryUnavailable, RegistryUntrusted):
-        return None
-    same = all(one is not None and one.descriptor.digest == outcome.built.digest for one in named)
-    return outcome if same else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from flyteidl2.actions import actions_service_pb2
@@ -18,8 +19,11 @@ from flyteidl2.task import task_service_pb2
 from flyteidl2.task.task_service_connect import TaskServiceASGIApplication
 from flyteidl2.workflow import run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunServiceASGIApplication
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.worker.endpoint.authorize import Authorizing
 from flyte_build.worker.endpoint.builds import BuildsApi
 from flyte_build.worker.endpoint.callers import Known
@@ -42,6 +46,7 @@ from flyte_build.worker.stores.local import LocalStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from flyte_build.worker.endpoint.parts import Parts
@@ -59,6 +64,8 @@ _FILES = (
     task_service_pb2.DESCRIPTOR,
 )
 
+_log = logging.getLogger(__name__)
+
 
 def application(parts: Parts, names: Names) -> ASGIApp:
     """Everything that this endpoint answers."""
@@ -69,8 +76,17 @@ def application(parts: Parts, names: Names) -> ASGIApp:
         *_store_routes(parts.store),
     ]
     routes += LoginPages(parts.gate, secure=names.secure).routes() if parts.gate.guarded else []
-    split = _Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), Router(routes))
+    told = ExceptionMiddleware(Router(routes), handlers={FlyteBuildError: _told})
+    split = _Split(Bounded(_Services(_services(parts)), inputs_of(_FILES)), told)
     return Guarded(Known(split, parts.gate), names, any_host=parts.gate.guarded)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    """A sentence for what a page or document could not be made of, like a database that is away."""
+    sentence = error.sentence if isinstance(error, FlyteBuildError) else "it broke"
+    status = 503 if isinstance(error, FlyteBuildError) and error.transient else 500
+    _log.warning("not answered: %s", sentence)
+    return JSONResponse({"version": 1, "error": sentence}, status_code=status)
 
 
 def _store_routes(store: Store) -> list[Route]:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flyte_build.builder.buildx.docker import engine_answers
 from flyte_build.worker.access.gate import gate_of, policies_of
 from flyte_build.worker.builds.forgetting import Keep
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
 from flyte_build.worker.builds.upkeep import Upkeep
-from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
+from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions, no_trouble
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.app import STORE_PATH
@@ -32,6 +31,7 @@ from flyte_build.worker.runs.executor import Executor, ExecutorOptions
 from flyte_build.worker.stores.choose import store_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from flyte_build.worker.builds.request import ImageBuilding
@@ -48,7 +48,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
-    `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`, `builder`: see `PodSettings`.
+    `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`, `engine_trouble`: see `WorkerOptions`.
     """
 
     state: Path
@@ -67,7 +67,7 @@ class Place:
     cache: Cache | None = None
     built_in: bool = True
     signs: bool = False
-    builder: str | None = None
+    engine_trouble: Callable[[], str] = no_trouble
 
     @property
     def database_url(self) -> str:
@@ -129,7 +129,7 @@ class Service:
             scratch=place.state / "scratch",
             queue_seconds=place.queue_timeout,
             signs=place.signs,
-            engine_answers=partial(engine_answers, place.builder),
+            engine_trouble=place.engine_trouble,
         )
         self._worker = BuildWorker(builds, self._store, watched, build_logs, options) if worker else None
         self._listener = Listener(self._doorbell) if worker else None

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real
 
 SHOW = (
     'test -r $SSL_CERT_FILE && test -r $NETRC && test -n "$UV_DEFAULT_INDEX" && test -n "$UV_INDEX"'
-    ' && test -n "$TOKEN" && mkdir -p /made && echo $SHOWN > /made/here'
+    ' && test -n "$TOKEN" && test -n "$HTTPS_PROXY" && mkdir -p /made && echo $SHOWN > /made/here'
 )
 
 
@@ -49,12 +49,17 @@ def _unpacked(data: bytes) -> bytes:
     return data
 
 
-def test_no_fact_of_the_machine_is_in_any_layer_configuration_or_history(workshop: Workshop, tmp_path: Path) -> None:
+def test_no_fact_of_the_machine_is_in_any_layer_configuration_or_history(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = find_machine()
     assert machine.ca is not None, "a CA bundle is needed to prove that it stays outside"
-    canary = {name: f"canary{uuid.uuid4().hex}" for name in ("ca", "netrc", "index", "extra", "secret")}
+    canary = {name: f"canary{uuid.uuid4().hex}" for name in ("ca", "netrc", "index", "extra", "secret", "proxy")}
     ca = write(tmp_path, {"ca.pem": f"# {canary['ca']}\n{machine.ca.read_text(encoding='utf-8')}"}) / "ca.pem"
     (tmp_path / "netrc").write_text(f"machine a.test login me password {canary['netrc']}\n", encoding="utf-8")
+    proxies = {"default": {"httpsProxy": f"http://me:{canary['proxy']}@127.0.0.1:9"}}
+    docker = write(tmp_path / "docker", {"config.json": json.dumps({"proxies": proxies})})
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker))
     (tmp_path / "secret").write_text(canary["secret"], encoding="utf-8")
     options = BuildOptions(
         machine=replace(

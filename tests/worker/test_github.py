@@ -229,3 +229,20 @@ def test_what_fails_is_annotated_and_in_the_summary(tmp_path: Path, monkeypatch:
     assert "::error title=flyte-build,file=image.toml,line=11::image.toml: layers[1].pipp: is not known" in done.output
     assert "**Failed**" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
     assert "built<<" in (tmp_path / "GITHUB_OUTPUT").read_text(encoding="utf-8")
+
+
+def test_who_has_no_registry_is_told_of_the_input_and_not_of_a_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "image.toml").write_text('name = "x"\n', encoding="utf-8")
+    for name, value in given(sources="image.toml", working_directory=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLYTE_BUILD_REGISTRY", raising=False)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    done = CliRunner().invoke(ci)
+    assert done.exit_code == 1
+    for told in (done.output, (tmp_path / "summary").read_text(encoding="utf-8").replace("\\", "")):
+        assert "has no registry to go to" in told
+        assert "give the input `registry` of the action, set FLYTE_BUILD_REGISTRY" in told
+        assert "--registry" not in told

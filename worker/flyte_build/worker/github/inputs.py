@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -67,6 +68,11 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         build_arguments=_build_arguments(given),
         endpoint=given.get("endpoint", ""),
     )
+
+
+def in_inputs(hint: str) -> str:
+    """What to do, for whoever wrote a workflow: the input in place of the flag."""
+    return re.sub(r"(?<![\w-])--registry(?![\w-])", "the input `registry` of the action", hint)
 
 
 def _require_sense(given: Mapping[str, str], *, mode: str, cache: str) -> None:

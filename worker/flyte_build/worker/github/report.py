@@ -9,6 +9,7 @@ from typing import TextIO
 
 from flyte_build.registry.errors import BuildFailed, FlyteBuildError
 from flyte_build.worker.github import commands
+from flyte_build.worker.github.inputs import in_inputs
 from flyte_build.worker.github.locate import locate, parts_of, words_of
 from flyte_build.worker.github.summary import Failure, Row, summary
 
@@ -42,11 +43,11 @@ class Report:
 
     def failed(self, error: FlyteBuildError) -> None:
         """Annotates the line that the error is about, as far as that can be told."""
-        self._failure = Failure(sentence=error.sentence, hint=error.hint, log=_tail(error))
+        self._failure = Failure(sentence=error.sentence, hint=in_inputs(error.hint), log=_tail(error))
         sources = {str(file): text for file in self._files(error) if (text := _text(file)) is not None}
         for part in parts_of(error):
             place = locate(part, sources)
-            hint = f"what to do: {part.hint}" if part.hint else ""
+            hint = f"what to do: {in_inputs(part.hint)}" if part.hint else ""
             message = "\n".join(line for line in (part.sentence, hint, *_tail(part)) if line)
             file = self._relative(place.file) if place else ""
             line = place.line if place else 0

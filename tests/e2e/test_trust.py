@@ -20,6 +20,7 @@ pytestmark = pytest.mark.real
 PASSWORD = {"COSIGN_PASSWORD": "correct horse"}
 OFFLINE = "--insecure-ignore-tlog=true"
 SBOM, STATEMENT = "application/vnd.cyclonedx+json", "application/vnd.in-toto+json"
+PLAN = "application/vnd.flyte-build.plan.v1+json"
 SLSA = "https://slsa.dev/provenance/v1"
 
 
@@ -75,6 +76,12 @@ def referrers(image: str) -> dict[str, str]:
     """What somebody else's tool sees: digest by type."""
     found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", image).out)
     return {one["artifactType"]: one["digest"] for one in found["manifests"]}
+
+
+def discovered(image: str) -> list[str]:
+    """The digests of all that is attached."""
+    found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", image).out)
+    return [one["digest"] for one in found["manifests"]]
 
 
 def content(image: str, kind: str) -> dict[str, object]:
@@ -188,7 +195,7 @@ def test_the_provenance_names_what_went_in_and_nothing_of_this_machine(
     assert materials[json.dumps({"sha256": base})]["uri"].startswith("pkg:oci/python@sha256:")
     assert materials[json.dumps({"gitCommit": revision})]["uri"] == "git+https://git.example/acme/app"
     assert "src/app.py" in {one.get("name") for one in materials.values()}
-    plan = f"{image.partition('@')[0]}@{referrers(image)['application/vnd.flyte-build.plan.v1+json']}"
+    plan = f"{image.partition('@')[0]}@{referrers(image)[PLAN]}"
     seen = [json.dumps(content(image, kind)) for kind in (SBOM, STATEMENT)]
     for text in (*seen, run("crane", "manifest", plan).out):
         assert [
@@ -206,8 +213,10 @@ def test_a_tampered_provenance_is_found_also_without_a_key(build: Build, key: Ke
     tampered[3]["subject"][0]["digest"]["sha256"] = "0" * 64
     for statement in tampered:
         attach(tmp_path, image, STATEMENT, statement)
-    for done in (verify(image, "--json"), verify(image, "--json", key=key)):
-        assert failed(done) == {"provenance"}
+    unsigned, signed = verify(image, "--json"), verify(image, "--json", key=key)
+    assert failed(unsigned) == {"provenance"}
+    assert signed.code == 0, signed.out
+    for done in (unsigned, signed):
         (said,) = [one["said"] for one in json.loads(done.out)["checks"] if one["check"] == "provenance"]
         wrong = (
             "names the spec sha256:0000",
@@ -218,7 +227,35 @@ def test_a_tampered_provenance_is_found_also_without_a_key(build: Build, key: Ke
         assert [words for words in wrong if words not in said] == []
 
 
-def test_a_forgery_that_fits_is_found_by_the_signature(build: Build, key: Key, tmp_path: Path) -> None:
+def test_what_strangers_attach_is_named_and_removed_and_with_a_key_harms_nothing(
+    build: Build, key: Key, tmp_path: Path
+) -> None:
+    image = build()
+    own = set(discovered(image))
+    kinds = {STATEMENT: "provenance", SBOM: "sbom linux/amd64", PLAN: "plan"}
+    for kind in kinds:
+        attach(tmp_path, image, kind, {"garbage": True})
+        attach(tmp_path, image, kind, [])
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for kind, files in ((STATEMENT, ("deep.json",)), (SBOM, ("deep.json", "other.json"))):
+        flags = ("--plain-http", "--artifact-type", kind)
+        assert run("oras", "attach", *flags, image, *files, cwd=tmp_path).code == 0
+    strays = set(discovered(image)) - own
+    assert len(strays) == 8
+    signed = verify(image, "--json", key=key)
+    assert signed.code == 0, signed.out + signed.err
+    noted = " ".join(one["said"] for one in json.loads(signed.out)["checks"] if "not believed" in one["said"])
+    assert [digest for digest in strays if digest not in noted] == []
+    unsigned = verify(image)
+    assert failed(verify(image, "--json")) == set(kinds.values())
+    for digest in strays:
+        command = f"oras manifest delete {image.partition('@')[0]}@{digest}"
+        assert command in unsigned.out
+        assert run(*command.split(), "--plain-http", "--force").code == 0
+    assert verify(image).code == 0
+
+
+def test_a_forgery_that_fits_is_not_believed_where_a_signature_is_asked(build: Build, key: Key, tmp_path: Path) -> None:
     image = build()
     statement = json.loads(json.dumps(content(image, STATEMENT)))
     statement["predicate"]["buildDefinition"]["resolvedDependencies"].append({"digest": {"sha256": "0" * 64}})
@@ -226,7 +263,11 @@ def test_a_forgery_that_fits_is_found_by_the_signature(build: Build, key: Key, t
     bill["components"] = [one for one in bill["components"] if one["name"] != "tar"]
     attach(tmp_path, image, STATEMENT, statement)
     attach(tmp_path, image, SBOM, bill)
-    assert failed(verify(image, "--json", key=key)) == {"provenance", "sbom linux/amd64"}
+    assert failed(verify(image, "--json")) == {"provenance", "sbom linux/amd64"}
+    done = verify(image, "--json", key=key)
+    assert done.code == 0, done.out + done.err
+    said = [one["said"] for one in json.loads(done.out)["checks"] if "not believed" in one["said"]]
+    assert ["it says something else than what is signed" in one for one in said] == [True, True]
 
 
 def test_a_bill_of_another_image_and_another_plan_are_found(build: Build, tmp_path: Path) -> None:
@@ -234,7 +275,7 @@ def test_a_bill_of_another_image_and_another_plan_are_found(build: Build, tmp_pa
     bill = json.loads(json.dumps(content(image, SBOM)))
     bill["metadata"]["component"]["hashes"][0]["content"] = "0" * 64
     attach(tmp_path, image, SBOM, bill)
-    attach(tmp_path, image, "application/vnd.flyte-build.plan.v1+json", {"kind": "plan"})
+    attach(tmp_path, image, PLAN, {"kind": "plan"})
     assert failed(verify(image, "--json")) == {"plan", "sbom linux/amd64"}
 
 

@@ -103,7 +103,7 @@ def verify(registry: RegistryClient, name: ImageName, wanted: Wanted) -> Verdict
         annotations=dict(manifest.annotations),
         spec_digest=stored.spec_digest,
     )
-    checks = [_named(image, name), _spec(image, name, stored), looked("plan", lambda: _plan(image))]
+    checks = [_named(image, name), _spec(image, name, stored), looked("plan", lambda: _plan(image, wanted.signatures))]
     if wanted.provenance:
         checks.append(looked("provenance", lambda: provenance(image, wanted.signatures)))
     for platform, below in image.platforms.items() if wanted.sbom else ():
@@ -155,16 +155,19 @@ def _wrong_in_spec(image: Image, name: ImageName, stored: Stored) -> Iterator[st
         yield f"the tag {name.tag} stands for another spec than the image's ({image.spec_digest or 'none'})"
 
 
-def _plan(image: Image) -> Check:
+def _plan(image: Image, signatures: Signatures | None) -> Check:
     """The plan proves itself: its digest is the spec's."""
-    found = read_attached(image.registry, image.reference, PLAN_TYPE)
-    wrong = [one for one in found if hashlib.sha256(one.content).hexdigest() != _hex(image.spec_digest)]
-    if wrong:
-        said = f"{wrong[0].reference.digest} is attached as the plan, and is not the plan of this spec"
-        return Check(name="plan", status="failed", said=said, hint="somebody replaced it: find out who may push here")
-    if not found:
-        return Check(name="plan", status="unchecked", said="not attached (--no-attach)")
-    return Check(name="plan", status="ok", said="its sha256 is the spec's")
+    found = read_attached(
+        image.registry, image.reference, PLAN_TYPE, lambda content: hashlib.sha256(content).hexdigest()
+    )
+    found = found.doubting(
+        lambda digest: "" if digest == _hex(image.spec_digest) else "it is not the plan of this spec"
+    )
+    if found.wrong and signatures is None:
+        return Check(name="plan", status="failed", said=found.wrong, hint=found.hint)
+    if not found.said:
+        return Check(name="plan", status="unchecked", said=f"not attached (--no-attach){found.note}")
+    return Check(name="plan", status="ok", said=f"its sha256 is the spec's{found.note}")
 
 
 def _signature(image: Image, signatures: Signatures | None) -> Check:

@@ -57,7 +57,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded
     served.mkdir()
     authority = Authority.make(served)
     tls = {"certificate": str(served / "server.pem"), "key": str(served / "server.key")}
-    subprocess.run(("cosign", "generate-key-pair"), cwd=tmp_path, env=os.environ | KEY, check=True, capture_output=True)
+    make_key(tmp_path, KEY["COSIGN_PASSWORD"])
     # What cosign would find by itself knows nothing of this registry.
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)
@@ -120,3 +120,32 @@ def test_of_a_part_only_what_was_signed_is_signed_again(guarded: Guarded) -> Non
     bill = sbom_of(Listed(image=guarded.image, installed=own), Maker(version="1", at="2026-11-29T12:00:00Z"))
     guarded.signer.attest(guarded.client, guarded.image, {SBOM: format_json(bill)})
     assert installed_in(guarded.client, guarded.image, trust) == own
+
+
+@pytest.mark.parametrize(
+    ("known", "sentence"),
+    [
+        pytest.param({}, "the password of the key {key} is not set, and it has one", id="not set"),
+        pytest.param({"COSIGN_PASSWORD": ""}, "the password of the key {key} is wrong", id="empty"),
+        pytest.param({"COSIGN_PASSWORD": "x"}, "the password of the key {key} is wrong", id="wrong"),
+    ],
+)
+def test_a_password_that_nobody_gave_is_not_called_wrong(tmp_path: Path, known: dict[str, str], sentence: str) -> None:
+    key, environment = make_key(tmp_path, KEY["COSIGN_PASSWORD"])
+    with pytest.raises(SigningError) as refused:
+        CosignSigner(Signing(key=key, tlog=False), Cosign(environment | known)).ready()
+    assert refused.value.sentence == sentence.format(key=key)
+    assert refused.value.hint == "set COSIGN_PASSWORD to the password that it was made with"
+
+
+def test_an_empty_password_needs_not_be_said(tmp_path: Path) -> None:
+    key, environment = make_key(tmp_path, "")
+    CosignSigner(Signing(key=key, tlog=False), Cosign(environment)).ready()
+
+
+def make_key(folder: Path, password: str) -> tuple[str, dict[str, str]]:
+    """A key of that password, and an environment that says none."""
+    environment = {name: value for name, value in os.environ.items() if name != "COSIGN_PASSWORD"}
+    argv, known = ("cosign", "generate-key-pair"), environment | {"COSIGN_PASSWORD": password}
+    subprocess.run(argv, cwd=folder, env=known, check=True, capture_output=True)
+    return str(folder / "cosign.key"), environment

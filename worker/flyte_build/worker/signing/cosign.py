@@ -40,13 +40,14 @@ class Ran:
 
 class Cosign:
     """The program on PATH, as it is found when it is first needed. `password` is the key's, None for what the
-    environment says.
+    environment says; `knows_password`: either said one, which may be empty.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, password: str | None = None) -> None:
         self._environment = dict(os.environ if environment is None else environment)
         if password is not None:
             self._environment[_PASSWORD] = password
+        self.knows_password = _PASSWORD in self._environment
         # Else it would ask for one, of whoever is at the terminal.
         self._environment.setdefault(_PASSWORD, "")
 

@@ -95,10 +95,11 @@ class CosignSigner:
             ran = self.cosign.run(argv.public_key_argv(self.how, str(file)))
             if ran.code == 0:
                 return file.read_bytes()
-        wrong = "decrypt" in ran.said
+        if "decrypt" not in ran.said:
+            raise SigningError(f"cosign cannot use the key {self.how.key}: {ran.said}")
+        # A key may have been made with an empty password, which is tried.
+        wrong = "is wrong" if self.cosign.knows_password else "is not set, and it has one"
         raise SigningError(
-            f"the password of the key {self.how.key} is wrong"
-            if wrong
-            else f"cosign cannot use the key {self.how.key}: {ran.said}",
-            hint="set COSIGN_PASSWORD to the password that it was made with" if wrong else "",
+            f"the password of the key {self.how.key} {wrong}",
+            hint="set COSIGN_PASSWORD to the password that it was made with",
         )

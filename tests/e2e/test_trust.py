@@ -313,6 +313,24 @@ def test_what_is_missing_is_said_with_what_to_do_and_what_was_not_asked_is_not_m
     assert failed(verify(bare, "--json")) == {"provenance", "sbom linux/amd64"}
 
 
+def test_of_what_others_built_nobody_is_told_to_build_it_again(parts: Parts) -> None:
+    done = verify(parts.base)
+    assert done.code == 1
+    assert done.out.count("what to do: flyte-build did not build this image") == 2, done.out
+    assert "--force" not in done.out
+
+
+@pytest.mark.parametrize("command", [("verify",), ("images", "inspect")])
+def test_a_file_is_no_reference_and_asks_nobody(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "image.toml").write_text('name = "x"\n')
+    done = run("flyte-build", *command, "image.toml", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    # The usage error is drawn in a box, which folds it.
+    said = " ".join(done.err.replace("│", " ").split())
+    assert "image.toml is a file" in said
+    assert "what `flyte-build image image.toml` prints" in said
+
+
 def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str) -> None:
     image = build(signed=False)
     assert run("cosign", "verify", "--key", key.public, OFFLINE, image).code != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -32,6 +33,14 @@ def digests(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
     return tuple(_digest(ctx, param, text) for text in texts)
 
 
+def image(ctx: click.Context, param: click.Parameter, text: str) -> ImageName:
+    """A reference. The name of a file could be one of Docker Hub's, and is not meant so."""
+    if Path(text).suffix and Path(text).is_file():
+        said = f"{text} is a file, and this takes the reference of an image: what `flyte-build image {text}` prints"
+        raise click.BadParameter(said, ctx, param)
+    return _image(ctx, param, text)
+
+
 _digest = _named(lambda text: Digest.parse(text.rpartition("@")[2]))
 repository = _named(Repository.parse)
-image = _named(ImageName.parse)
+_image = _named(ImageName.parse)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BASE = "org.opencontainers.image.base.digest"
 _REBUILD = "build it again with --force"
+_FOREIGN = "flyte-build did not build this image: verify it with the tools of whoever did, or build your own on it"
 _WHO = "whoever has the key signed what is not true of this image: find out who that is"
 
 
@@ -51,13 +52,14 @@ class _Bill:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found(Generic[Said]):
     """What says the same thing, as it is attached and as it is signed (None: nobody asked), and what is wrong in the
-    latter.
+    latter. `lacking`: what to do where there is none.
     """
 
     name: str
     attached: Attached[Said]
     signed: Sequence[Said] | None
     wrong: Sequence[str]
+    lacking: str
 
     def check(self, said: Callable[[Said], str]) -> Check:
         """The verdict; `said` is what to say when all is well. Where signatures are asked for they alone decide:
@@ -76,7 +78,7 @@ class _Found(Generic[Said]):
         if self.attached.wrong:
             return Check(name=self.name, status="failed", said=self.attached.wrong, hint=self.attached.hint)
         if not self.attached.said:
-            return Check(name=self.name, status="missing", said="none is attached", hint=_REBUILD)
+            return Check(name=self.name, status="missing", said="none is attached", hint=self.lacking)
         first = next(iter(self.attached.said.values()))
         return Check(name=self.name, status="ok", said=f"{said(first)} ({UNSIGNED})")
 
@@ -91,7 +93,8 @@ def provenance(image: Image, signatures: Signatures | None) -> Check:
         signed = [read_statement(one) for one in signatures.attested(image.registry, image.reference, PROVENANCE)]
     wrong = [problem for one in signed or () for problem in _wrong_in(one, image)]
     attached = _contradicting(attached, _facts, [_facts(one) for one in signed or ()])
-    found = _Found(name="provenance", attached=attached, signed=signed, wrong=tuple(dict.fromkeys(wrong)))
+    problems = tuple(dict.fromkeys(wrong))
+    found = _Found(name="provenance", attached=attached, signed=signed, wrong=problems, lacking=_lacking(image))
     base = image.annotations.get(_BASE, "")
     return found.check(lambda one: f"built by {one.builder}{f' on {base}' if base else ''}")
 
@@ -108,8 +111,13 @@ def sbom(image: Image, manifest: ImageReference, signatures: Signatures | None) 
     wrong = [problem for one in signed or () if (problem := one.wrong(manifest))]
     listed = [one.installed for one in signed or () if one.installed is not None]
     attached = _contradicting(attached, lambda one: one.installed, listed)
-    found = _Found(name=f"sbom {platform}", attached=attached, signed=signed, wrong=tuple(dict.fromkeys(wrong)))
+    problems = tuple(dict.fromkeys(wrong))
+    found = _Found(name=f"sbom {platform}", attached=attached, signed=signed, wrong=problems, lacking=_lacking(image))
     return found.check(lambda one: f"{one.packages} packages")
+
+
+def _lacking(image: Image) -> str:
+    return _FOREIGN if image.spec_digest is None else _REBUILD
 
 
 def _is_ours(statement: Statement) -> bool:

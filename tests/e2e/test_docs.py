@@ -23,6 +23,8 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8090"
 _BLOCK = re.compile(r"(?:^<!-- (file|not run): (.+?) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Unlike the others it speaks TLS also to a loopback registry, unless it is told.
+_PLAIN = {"oras discover": "--plain-http", "oras cp": "--from-plain-http --to-plain-http"}
 _SERVE = """serve() {
   "$@" --port "$PORT" & echo $! >> $PIDS
   for _ in $(seq 300); do curl --silent --fail "http://127.0.0.1:$PORT/healthz" > /dev/null && return; sleep 0.1; done
@@ -85,6 +87,8 @@ def test_every_command_of_a_page_works(page: str, tmp_path: Path, parts: Parts, 
     (folder / "src" / "app.py").write_text("print(1)\n", encoding="utf-8")
 
     def here(text: str) -> str:
+        for command, flags in _PLAIN.items():
+            text = text.replace(f"{command} ", f"{command} {flags} ")
         text = text.replace("ghcr.io/acme", where).replace(URL, f"http://127.0.0.1:{port}")
         text = text.replace('python = "3.12"', f'base = "{parts.base}"\npython = "{parts.python}"')
         return text.replace('python="3.12"', f'base="{parts.base}", python="{parts.python}"')

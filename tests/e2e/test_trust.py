@@ -15,6 +15,11 @@ from tests.e2e.conftest import Done, run, serving
 from tests.e2e.test_image import spec_file
 from tests.engine import run_image
 
+from flyte_build.registry.client import RegistryClient
+from flyte_build.registry.descriptors import OCI_INDEX
+from flyte_build.registry.names import ImageReference
+from flyte_build.registry.referrers import fallback_tag
+
 pytestmark = pytest.mark.real
 
 PASSWORD = {"COSIGN_PASSWORD": "correct horse"}
@@ -253,6 +258,18 @@ def test_what_strangers_attach_is_named_and_removed_and_with_a_key_harms_nothing
         assert command in unsigned.out
         assert run(*command.split(), "--plain-http", "--force").code == 0
     assert verify(image).code == 0
+
+
+def test_a_list_of_attachments_that_nobody_can_read_harms_nothing_signed(build: Build, key: Key) -> None:
+    image = ImageReference.parse(build())
+    # As whoever may push can, where the registry keeps no list itself.
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "subject": "nobody"}
+    client = RegistryClient()
+    client.manifests.put(image.repository, json.dumps(index).encode(), OCI_INDEX, fallback_tag(image))
+    signed = verify(str(image), "--json", key=key)
+    assert signed.code == 0, signed.out + signed.err
+    assert "not believed" in signed.out
+    assert failed(verify(str(image), "--json")) == {"plan", "provenance", "sbom linux/amd64"}
 
 
 def test_a_forgery_that_fits_is_not_believed_where_a_signature_is_asked(build: Build, key: Key, tmp_path: Path) -> None:

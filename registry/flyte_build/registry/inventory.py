@@ -89,17 +89,21 @@ def list_images(client: RegistryClient, repository: Repository, counted: Counted
     unique = {manifest.descriptor.digest: manifest for manifest in named.values()}
 
     def describe(manifest: Manifest) -> Stored:
-        return _describe(client, repository, manifest, tuple(sorted(tags[manifest.descriptor.digest])))
+        found = (manifest, _attached(client, repository, manifest))
+        return _describe(client, repository, found, tuple(sorted(tags[manifest.descriptor.digest])))
 
     manifests = list(unique.values())
     images = in_parallel(_counting(describe, len(manifests), counted), manifests, client.api.options.parallel)
     return tuple(sorted(images, key=_newest_first))
 
 
-def inspect_image(client: RegistryClient, name: ImageName) -> Stored:
-    """One image; its tags are the one it was asked by. Raises RegistryMissing when it is not there."""
+def inspect_image(client: RegistryClient, name: ImageName, *, attached: bool = True) -> Stored:
+    """One image; its tags are the one it was asked by. Without `attached` nobody asks what is attached, which whoever
+    may push can make unreadable. Raises RegistryMissing when it is not there.
+    """
     manifest = client.manifest(name)
-    return _describe(client, name.repository, manifest, (name.tag,) if name.tag else ())
+    listed = _attached(client, name.repository, manifest) if attached else ()
+    return _describe(client, name.repository, (manifest, listed), (name.tag,) if name.tag else ())
 
 
 def shared(images: Iterable[Stored]) -> dict[Digest, int]:
@@ -122,7 +126,17 @@ def _counting(work: Callable[[Item], Result], total: int, counted: Counted) -> C
     return counting
 
 
-def _describe(client: RegistryClient, repository: Repository, manifest: Manifest, tags: tuple[str, ...]) -> Stored:
+def _attached(client: RegistryClient, repository: Repository, manifest: Manifest) -> tuple[Descriptor, ...]:
+    return Referrers(client.api, client.manifests).list(ImageReference(repository, manifest.descriptor.digest))
+
+
+def _describe(
+    client: RegistryClient,
+    repository: Repository,
+    found: tuple[Manifest, tuple[Descriptor, ...]],
+    tags: tuple[str, ...],
+) -> Stored:
+    manifest, attached = found
     # BuildKit's cache is an index whose entries are layers.
     entries = [entry for entry in manifest.manifests[:_MOST_MANIFESTS] if entry.media_type in MANIFESTS | INDEXES]
     loose = [entry for entry in manifest.manifests if entry.media_type not in MANIFESTS | INDEXES]
@@ -130,7 +144,6 @@ def _describe(client: RegistryClient, repository: Repository, manifest: Manifest
     images = [one for one in (manifest, *parts) if one.config and one.config.media_type in IMAGE_CONFIGS]
     configs = [_config(client, repository, one) for one in images]
     reference = ImageReference(repository, manifest.descriptor.digest)
-    attached = Referrers(client.api, client.manifests).list(reference)
     everything = [manifest, *parts]
     return Stored(
         reference=reference,

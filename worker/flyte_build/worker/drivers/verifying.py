@@ -94,7 +94,7 @@ def verify(registry: RegistryClient, name: ImageName, wanted: Wanted) -> Verdict
     """
     from flyte_build.worker.drivers.verifying_said import provenance, sbom
 
-    stored = inspect_image(registry, name)
+    stored = inspect_image(registry, name, attached=False)
     manifest = registry.manifest(stored.reference)
     image = Image(
         registry=registry,

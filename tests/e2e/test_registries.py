@@ -48,9 +48,8 @@ def test_the_plan_and_the_log_are_attached_without_secrets_and_others_read_them(
     built = json.loads(done.out)["images"][0]
     found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", built["pinned"]).out)
     kinds = {entry["artifactType"]: entry["digest"] for entry in found["manifests"]}
-    assert set(kinds) == {
-        f"application/vnd.flyte-build.{kind}" for kind in ("plan.v1+json", "log.v1", "installed.v1+json")
-    }
+    ours = {f"application/vnd.flyte-build.{kind}" for kind in ("plan.v1+json", "log.v1", "installed.v1+json")}
+    assert set(kinds) == ours | {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
     for digest in kinds.values():
         name = f"{where}/trial@{digest}"
         assert run("oras", "pull", "--plain-http", "-o", str(tmp_path / "out"), name).code == 0
@@ -99,7 +98,7 @@ def test_images_are_listed_inspected_and_kept(tmp_path: Path, parts: Parts, wher
     assert len(lines) == 1
     assert lines[0].startswith(built["pinned"])
     one = json.loads(run("flyte-build", "images", "inspect", f"{where}/trial:mine", "--json").out)["image"]
-    assert len(one["attached"]) == 3
+    assert len(one["attached"]) == 5
     kept = run("flyte-build", "images", "prune", f"{where}/trial", "--yes", "--json")
     assert json.loads(kept.out)["removed"] == []
     assert [entry["why"] for entry in json.loads(kept.out)["kept"]] == ["tagged mine"]

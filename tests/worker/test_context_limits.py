@@ -14,7 +14,7 @@ from flyteidl2.workflow.run_service_connect import RunServiceClientSync
 from tests.worker.conftest import Clock, Served
 from tests.worker.guarded import rules_for
 from tests.worker.oidc import Idp
-from tests.worker.sdk import texts
+from tests.worker.sdk import SPEC, texts
 
 from flyte_build.registry.errors import ServiceError, ServiceTooLarge
 from flyte_build.worker.access.tokens import new_token
@@ -64,7 +64,7 @@ def test_what_is_too_large_or_no_file_is_refused_when_it_is_asked(
     for name, size in (("spec", 4), ("spec-large", MAX_SPEC + 1), ("context", 1 << 20), ("large", (1 << 20) + 1)):
         path = served.state / "store" / "uploads" / "p" / "development" / "place" / "folder" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bytes(size))
+        path.write_bytes(SPEC if name == "spec" else bytes(size))
 
     def ask(spec: str, context: str) -> None:
         place = "file:///flyte-build/store/uploads/p/development/place"

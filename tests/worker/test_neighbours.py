@@ -20,7 +20,7 @@ from flyteidl2.workflow import run_service_pb2
 from flyteidl2.workflow.run_service_connect import RunServiceClientSync
 from tests.worker.guarded import Guarded
 from tests.worker.make import container_task
-from tests.worker.sdk import texts
+from tests.worker.sdk import SPEC, texts
 
 from flyte_build.worker.builds.task import build_task_spec
 
@@ -40,7 +40,7 @@ def project(name: str, domain: str = "development") -> ProjectIdentifier:
 
 def build_in(guarded: Guarded, who: str, name: str, task: Any = None) -> Any:
     """A build, asked as the SDK does."""
-    headers, content = guarded.header(who), b"spec"
+    headers, content = guarded.header(who), SPEC
     with DataProxyServiceClientSync(guarded.served.url) as data:
         location = data.create_upload_location(
             dataproxy_service_pb2.CreateUploadLocationRequest(

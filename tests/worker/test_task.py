@@ -16,7 +16,7 @@ from flyteidl2.workflow.run_service_connect import RunServiceClientSync
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from tests.worker.conftest import REFERENCE, Building, Served
 from tests.worker.guarded import Guarded
-from tests.worker.sdk import create_run, texts
+from tests.worker.sdk import SPEC, create_run, texts
 
 from flyte_build.builder.engine import StepEnded
 from flyte_build.bundler.endpoint import Endpoint
@@ -112,7 +112,7 @@ class Making:
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
     """What Flyte puts beside a container of the task."""
-    (tmp_path / "spec.pb").write_bytes(b"spec")
+    (tmp_path / "spec.pb").write_bytes(SPEC)
     (tmp_path / "context.tar.gz").write_bytes(b"context")
     (tmp_path / "out").mkdir()
     inputs = string_inputs(
@@ -134,7 +134,7 @@ def task(given: Path, making: Making, **changes: str) -> Task:
 def test_a_task_reads_its_inputs_and_writes_its_output(given: Path) -> None:
     making = Making()
     assert task(given, making).run() == REFERENCE
-    assert making.content == (b"spec", b"context")
+    assert making.content == (SPEC, b"context")
     assert making.asked is not None
     assert (making.asked.project, making.asked.target) == ("p", "demo:1")
     assert making.asked.request_id == "build-image/p/development/r1/a0"
@@ -224,7 +224,7 @@ def test_a_build_is_asked_of_a_service_and_its_log_comes_back(served: Served, bu
     said: list[str] = []
     assert asking(served.url, said).build(asked(given, "again")) == REFERENCE
     assert said == ["resolving", "pushing", "  ✓   1.0s pip packages"]
-    assert (building.requests[0].spec, building.contexts) == (b"spec", [b"context"])
+    assert (building.requests[0].spec, building.contexts) == (SPEC, [b"context"])
     assert asking(served.url, []).build(asked(given, "again")) == REFERENCE
     assert len(building.requests) == 1, "a task that is tried again begins nothing again"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.worker.conftest import REFERENCE, Building
 from tests.worker.guarded import Guarded, rules_for
+from tests.worker.sdk import SPEC
 
 from flyte_build.worker.access.tokens import new_token
 from flyte_build.worker.builds.request import BuildRequest
@@ -21,7 +22,7 @@ def test_a_token_that_is_renewed_during_a_build_is_read_again(
 ) -> None:
     file, spec = tmp_path / "token", tmp_path / "spec.pb"
     file.write_text(guarded.everything)
-    spec.write_bytes(b"spec")
+    spec.write_bytes(SPEC)
 
     def renew(request: BuildRequest, cancelled: threading.Event) -> None:
         token, sha256 = new_token()

@@ -143,6 +143,19 @@ def test_cancelling_stops_the_build_for_everybody(
 
 
 @pytest.mark.real
+def test_what_has_ended_is_not_cancelled(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    wait_for_end(served.url, ask_for_build(served.url))
+    assert cli(served, "cancel", only(served)) == 0
+    assert "it has ended: succeeded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 81])
+def test_a_token_is_called_something_that_a_log_can_say(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", name]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("command", ["show", "logs", "cancel"])
 def test_a_build_that_is_not_there_is_one_sentence(
     served: Served, command: str, capfd: pytest.CaptureFixture[str]

@@ -12,6 +12,7 @@ import click
 from flyte_build.builder.engine import StepEnded
 from flyte_build.registry.errors import BuildFailed
 from flyte_build.worker import settings as configured
+from flyte_build.worker.builds.values import ACTIVE
 from flyte_build.worker.cli.builds_show import row, shown, summary
 
 if TYPE_CHECKING:
@@ -100,11 +101,14 @@ def logs(build: str, follow: bool, as_json: bool, endpoint: str | None, insecure
 @_client_options
 def cancel(build: str, as_json: bool, endpoint: str | None, insecure: bool) -> None:
     """Stop a build, for everybody who waits for it."""
-    runs = client_of(endpoint, insecure=insecure).cancel(build)
+    client = client_of(endpoint, insecure=insecure)
+    state = client.show(build)["state"]
+    runs = client.cancel(build)
     if as_json:
         click.echo(json.dumps({"version": 1, "id": build, "runs": runs}))
         return
     said = f"{runs} run{'s' if runs != 1 else ''} waited for it" if runs else "nobody waited for it (any more)"
+    said = said if state in ACTIVE else f"it has ended: {state}"
     click.echo(f"build {build}: {said}", err=True)
 
 

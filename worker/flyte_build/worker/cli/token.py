@@ -6,6 +6,8 @@ import json
 
 import click
 
+_LONGEST = 80
+
 
 @click.command()
 @click.argument("name")
@@ -20,6 +22,8 @@ def token(name: str, projects: tuple[str, ...]) -> None:
     from flyte_build.worker.access.tokens import new_token
     from flyte_build.worker.access.values import Projects
 
+    if not name.isprintable() or not name.strip() or len(name) > _LONGEST:
+        raise click.UsageError(f"NAME is what logs call its owner: a word or two of at most {_LONGEST} characters")
     for text in projects:
         Projects.parse(text)
     made, sha256 = new_token()

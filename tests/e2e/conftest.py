@@ -13,11 +13,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import Parts
 
 from flyte_build.builder.uv import cache_folder
+
+if TYPE_CHECKING:
+    from tests.e2e.trust import Build, Key
 
 BIN = Path(sys.executable).parent
 
@@ -124,3 +128,27 @@ def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> str:
             pytest.fail(f"the endpoint did not start: {log.read_text(encoding='utf-8')}")
         time.sleep(0.05)
     return str(json.loads(ready.read_text(encoding="utf-8"))["url"])
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    """A key to sign with."""
+    from tests.e2e.trust import new_key
+
+    return new_key(tmp_path_factory.mktemp("keys") / "own")
+
+
+@pytest.fixture
+def build(tmp_path: Path, parts: Parts, where: str, key: Key, fresh_name: str) -> Build:
+    """Builds a small image of this test's own, signed or not; its pinned reference."""
+    from tests.e2e.test_image import spec_file
+    from tests.e2e.trust import PASSWORD
+
+    def built(*flags: str | Path, layers: tuple[str, ...] = (), signed: bool = True) -> str:
+        file = spec_file(tmp_path, parts, f'env = {{ A = "{fresh_name}" }}', *layers)
+        signing = ("--sign", key.private, "--no-tlog") if signed else ()
+        done = run("flyte-build", "image", file, "--registry", where, *signing, *flags, env=PASSWORD)
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    return built

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.builder.test_sbom import require_valid
 from tests.conftest import Parts
-from tests.e2e.conftest import Done, run, serving
-from tests.e2e.test_image import spec_file
+from tests.e2e.conftest import run
+from tests.e2e.trust import (
+    OFFLINE,
+    PASSWORD,
+    PLAN,
+    SBOM,
+    SLSA,
+    STATEMENT,
+    Build,
+    Key,
+    attach,
+    attested,
+    content,
+    discovered,
+    failed,
+    new_key,
+    referrers,
+    verify,
+)
 from tests.engine import run_image
 
 from flyte_build.registry.client import RegistryClient
@@ -21,96 +35,6 @@ from flyte_build.registry.names import ImageReference
 from flyte_build.registry.referrers import fallback_tag
 
 pytestmark = pytest.mark.real
-
-PASSWORD = {"COSIGN_PASSWORD": "correct horse"}
-OFFLINE = "--insecure-ignore-tlog=true"
-SBOM, STATEMENT = "application/vnd.cyclonedx+json", "application/vnd.in-toto+json"
-PLAN = "application/vnd.flyte-build.plan.v1+json"
-SLSA = "https://slsa.dev/provenance/v1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A pair of cosign's own making."""
-
-    private: Path
-    public: Path
-
-
-def new_key(folder: Path) -> Key:
-    folder.mkdir(exist_ok=True)
-    made = run("cosign", "generate-key-pair", cwd=folder, env=PASSWORD)
-    assert made.code == 0, made.err
-    return Key(private=folder / "cosign.key", public=folder / "cosign.pub")
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return new_key(tmp_path_factory.mktemp("keys") / "own")
-
-
-Build = Callable[..., str]
-
-
-@pytest.fixture
-def build(tmp_path: Path, parts: Parts, where: str, key: Key, fresh_name: str) -> Build:
-    """Builds a small image of this test's own, signed or not; its pinned reference."""
-
-    def built(*flags: str | Path, layers: tuple[str, ...] = (), signed: bool = True) -> str:
-        file = spec_file(tmp_path, parts, f'env = {{ A = "{fresh_name}" }}', *layers)
-        signing = ("--sign", key.private, "--no-tlog") if signed else ()
-        done = run("flyte-build", "image", file, "--registry", where, *signing, *flags, env=PASSWORD)
-        assert done.code == 0, done.err
-        return done.out.strip()
-
-    return built
-
-
-def verify(image: str, *flags: str | Path, key: Key | None = None) -> Done:
-    signed = ("--key", key.public, "--no-tlog") if key else ()
-    return run("flyte-build", "verify", image, *signed, *flags)
-
-
-def failed(done: Done) -> set[str]:
-    """The checks that did not hold, of a document."""
-    assert (done.code, "Traceback" in done.err) == (1, False), done.out + done.err
-    return {one["check"] for one in json.loads(done.out)["checks"] if one["status"] not in ("ok", "unchecked")}
-
-
-def referrers(image: str) -> dict[str, str]:
-    """What somebody else's tool sees: digest by type."""
-    found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", image).out)
-    return {one["artifactType"]: one["digest"] for one in found["manifests"]}
-
-
-def discovered(image: str) -> list[str]:
-    """The digests of all that is attached."""
-    found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", image).out)
-    return [one["digest"] for one in found["manifests"]]
-
-
-def content(image: str, kind: str) -> dict[str, object]:
-    repository = image.partition("@")[0]
-    manifest = json.loads(run("crane", "manifest", f"{repository}@{referrers(image)[kind]}").out)
-    document: dict[str, object] = json.loads(
-        run("crane", "blob", f"{repository}@{manifest['layers'][0]['digest']}").out
-    )
-    return document
-
-
-def attach(folder: Path, image: str, kind: str, document: object) -> None:
-    """As whoever may push can."""
-    (folder / "other.json").write_text(json.dumps(document), encoding="utf-8")
-    flags = ("--plain-http", "--disable-path-validation", "--artifact-type", kind)
-    done = run("oras", "attach", *flags, image, f"other.json:{kind}", cwd=folder)
-    assert done.code == 0, done.err
-
-
-def attested(image: str, kind: str, key: Key) -> dict[str, object]:
-    done = run("cosign", "verify-attestation", "--key", key.public, "--type", kind, OFFLINE, image)
-    assert done.code == 0, done.err
-    statement: dict[str, object] = json.loads(base64.b64decode(json.loads(done.out)["payload"]))
-    return statement
 
 
 def test_others_verify_what_we_sign_and_see_what_we_attach(build: Build, key: Key) -> None:
@@ -346,101 +270,3 @@ def test_a_file_is_no_reference_and_asks_nobody(tmp_path: Path, command: tuple[s
     said = " ".join(done.err.replace("│", " ").split())
     assert "image.toml is a file" in said
     assert "what `flyte-build image image.toml` prints" in said
-
-
-def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str) -> None:
-    image = build(signed=False)
-    assert run("cosign", "verify", "--key", key.public, OFFLINE, image).code != 0
-    again = build("--json")
-    assert json.loads(again)["images"][0]["status"] == "built", "what exists unsigned is built again, from the cache"
-    assert verify(image, key=key).code == 0
-    assert json.loads(build("--json"))["images"][0]["status"] == "exists"
-
-
-@pytest.mark.parametrize(
-    ("flags", "environment", "sentence"),
-    [
-        pytest.param(("--sign", "no.key"), {}, "there is no key no.key to sign with", id="no key"),
-        pytest.param(
-            ("--sign", "{key}"), {"COSIGN_PASSWORD": "x"}, "the password of the key {key} is wrong", id="password"
-        ),
-        pytest.param(("--sign", "env://NOPE"), {}, "cosign cannot use the key env://NOPE", id="no variable"),
-        pytest.param(("--sign", "{key}"), {"PATH": "/nowhere"}, "there is none on PATH", id="no cosign"),
-        pytest.param(("--sign", "keyless"), {"PATH": "/nowhere"}, "there is none on PATH", id="no cosign, keyless"),
-    ],
-)
-def test_what_signing_lacks_is_one_sentence_before_anything_is_built(
-    tmp_path: Path,
-    parts: Parts,
-    where: str,
-    key: Key,
-    flags: tuple[str, ...],
-    environment: dict[str, str],
-    sentence: str,
-) -> None:
-    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
-    signing = [flag.format(key=key.private) for flag in flags]
-    done = run("flyte-build", "image", file, "--registry", where, "--no-tlog", *signing, env=PASSWORD | environment)
-    assert (done.code, done.out, "Traceback" in done.err) == (1, "", False)
-    assert sentence.format(key=key.private) in done.err
-    assert run("crane", "ls", f"{where}/trial").code != 0, "nothing was pushed"
-
-
-def test_a_signature_that_cannot_be_made_is_an_error_and_the_image_stays(
-    tmp_path: Path, parts: Parts, where: str, key: Key
-) -> None:
-    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
-    # With the log, which nobody reaches here.
-    signing = ("--sign", key.private, "--tlog")
-    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-    done = run("flyte-build", "image", file, "--registry", where, *signing, env=PASSWORD | nowhere)
-    assert (done.code, done.out) == (1, "")
-    assert "was pushed and is not signed: cosign attest says" in done.err
-    assert "builds from the cache and signs" in done.err
-    again = run("flyte-build", "image", file, "--registry", where, "--sign", key.private, "--no-tlog", env=PASSWORD)
-    assert again.code == 0, again.err
-    assert verify(again.out.strip(), key=key).code == 0
-
-
-def test_what_a_service_signs_is_signed_when_its_name_is_known(
-    tmp_path: Path, parts: Parts, where: str, key: Key
-) -> None:
-    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
-    with serving(tmp_path / "state", where, "--sign", key.private, "--no-tlog", env=PASSWORD) as service:
-        remote = ("--engine", "remote", "--endpoint", service.url, "--json")
-        done = run("flyte-build", "image", file, *remote)
-        assert done.code == 0, done.err
-        image = json.loads(done.out)["images"][0]["pinned"]
-        assert verify(image, key=key).code == 0
-        assert "exists" in run("flyte-build", "image", file, *remote).out
-        listed = json.loads(run("flyte-build", "builds", "list", "--endpoint", service.url, "--json").out)
-    said = attested(image, "slsaprovenance1", key)["predicate"]["runDetails"]  # type: ignore[index] # a statement
-    assert said["builder"]["id"].endswith("#service")
-    # cosign writes it as `invocationID`.
-    named = {key.lower(): value for key, value in said["metadata"].items()}["invocationid"]
-    assert named in {one["id"] for one in listed["builds"]}
-
-
-def test_a_service_whose_key_cannot_be_used_does_not_start(parts: Parts, tmp_path: Path, key: Key) -> None:
-    argv = ("serve", "--port", "0", "--state", tmp_path, "--registry", f"{parts.registry}/x", "--sign", key.private)
-    done = run("flyte-build", *argv, env={"COSIGN_PASSWORD": "wrong"}, timeout=60)
-    assert (done.code, f"the password of the key {key.private} is wrong" in done.err) == (1, True), done.err
-
-
-def test_doctor_says_whether_there_is_what_signs(tmp_path: Path) -> None:
-    signing = {"FLYTE_BUILD_SIGN": "awskms:///alias/x"}
-    assert "✓ signing    cosign, with awskms:///alias/x" in run("flyte-build", "doctor", cwd=tmp_path, env=signing).out
-    lacking = run("flyte-build", "doctor", cwd=tmp_path, env=signing | {"PATH": "/nowhere"})
-    assert (lacking.code, "✗ signing    signatures need the program cosign" in lacking.out) == (1, True)
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--key", "nothing.pub"),
-        ("--certificate-identity", "a@b"),
-        ("--key", "env://A", "--certificate-identity", "a@b", "--certificate-oidc-issuer", "https://c"),
-    ],
-)
-def test_flags_that_make_no_sense_are_usage_errors(flags: tuple[str, ...]) -> None:
-    assert run("flyte-build", "verify", "ghcr.io/acme/train:1", *flags).code == 2

@@ -1,0 +1,119 @@
+"""Who signs what: images and what is said of them, by the command line and by a service; and what signing lacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import Parts
+from tests.e2e.conftest import run, serving
+from tests.e2e.test_image import spec_file
+from tests.e2e.trust import (
+    OFFLINE,
+    PASSWORD,
+    Build,
+    Key,
+    attested,
+    verify,
+)
+
+pytestmark = pytest.mark.real
+
+
+def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str) -> None:
+    image = build(signed=False)
+    assert run("cosign", "verify", "--key", key.public, OFFLINE, image).code != 0
+    again = build("--json")
+    assert json.loads(again)["images"][0]["status"] == "built", "what exists unsigned is built again, from the cache"
+    assert verify(image, key=key).code == 0
+    assert json.loads(build("--json"))["images"][0]["status"] == "exists"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "sentence"),
+    [
+        pytest.param(("--sign", "no.key"), {}, "there is no key no.key to sign with", id="no key"),
+        pytest.param(
+            ("--sign", "{key}"), {"COSIGN_PASSWORD": "x"}, "the password of the key {key} is wrong", id="password"
+        ),
+        pytest.param(("--sign", "env://NOPE"), {}, "cosign cannot use the key env://NOPE", id="no variable"),
+        pytest.param(("--sign", "{key}"), {"PATH": "/nowhere"}, "there is none on PATH", id="no cosign"),
+        pytest.param(("--sign", "keyless"), {"PATH": "/nowhere"}, "there is none on PATH", id="no cosign, keyless"),
+    ],
+)
+def test_what_signing_lacks_is_one_sentence_before_anything_is_built(
+    tmp_path: Path,
+    parts: Parts,
+    where: str,
+    key: Key,
+    flags: tuple[str, ...],
+    environment: dict[str, str],
+    sentence: str,
+) -> None:
+    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
+    signing = [flag.format(key=key.private) for flag in flags]
+    done = run("flyte-build", "image", file, "--registry", where, "--no-tlog", *signing, env=PASSWORD | environment)
+    assert (done.code, done.out, "Traceback" in done.err) == (1, "", False)
+    assert sentence.format(key=key.private) in done.err
+    assert run("crane", "ls", f"{where}/trial").code != 0, "nothing was pushed"
+
+
+def test_a_signature_that_cannot_be_made_is_an_error_and_the_image_stays(
+    tmp_path: Path, parts: Parts, where: str, key: Key
+) -> None:
+    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
+    # With the log, which nobody reaches here.
+    signing = ("--sign", key.private, "--tlog")
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    done = run("flyte-build", "image", file, "--registry", where, *signing, env=PASSWORD | nowhere)
+    assert (done.code, done.out) == (1, "")
+    assert "was pushed and is not signed: cosign attest says" in done.err
+    assert "builds from the cache and signs" in done.err
+    again = run("flyte-build", "image", file, "--registry", where, "--sign", key.private, "--no-tlog", env=PASSWORD)
+    assert again.code == 0, again.err
+    assert verify(again.out.strip(), key=key).code == 0
+
+
+def test_what_a_service_signs_is_signed_when_its_name_is_known(
+    tmp_path: Path, parts: Parts, where: str, key: Key
+) -> None:
+    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
+    with serving(tmp_path / "state", where, "--sign", key.private, "--no-tlog", env=PASSWORD) as service:
+        remote = ("--engine", "remote", "--endpoint", service.url, "--json")
+        done = run("flyte-build", "image", file, *remote)
+        assert done.code == 0, done.err
+        image = json.loads(done.out)["images"][0]["pinned"]
+        assert verify(image, key=key).code == 0
+        assert "exists" in run("flyte-build", "image", file, *remote).out
+        listed = json.loads(run("flyte-build", "builds", "list", "--endpoint", service.url, "--json").out)
+    said = attested(image, "slsaprovenance1", key)["predicate"]["runDetails"]  # type: ignore[index] # a statement
+    assert said["builder"]["id"].endswith("#service")
+    # cosign writes it as `invocationID`.
+    named = {key.lower(): value for key, value in said["metadata"].items()}["invocationid"]
+    assert named in {one["id"] for one in listed["builds"]}
+
+
+def test_a_service_whose_key_cannot_be_used_does_not_start(parts: Parts, tmp_path: Path, key: Key) -> None:
+    argv = ("serve", "--port", "0", "--state", tmp_path, "--registry", f"{parts.registry}/x", "--sign", key.private)
+    done = run("flyte-build", *argv, env={"COSIGN_PASSWORD": "wrong"}, timeout=60)
+    assert (done.code, f"the password of the key {key.private} is wrong" in done.err) == (1, True), done.err
+
+
+def test_doctor_says_whether_there_is_what_signs(tmp_path: Path) -> None:
+    signing = {"FLYTE_BUILD_SIGN": "awskms:///alias/x"}
+    assert "✓ signing    cosign, with awskms:///alias/x" in run("flyte-build", "doctor", cwd=tmp_path, env=signing).out
+    lacking = run("flyte-build", "doctor", cwd=tmp_path, env=signing | {"PATH": "/nowhere"})
+    assert (lacking.code, "✗ signing    signatures need the program cosign" in lacking.out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--key", "nothing.pub"),
+        ("--certificate-identity", "a@b"),
+        ("--key", "env://A", "--certificate-identity", "a@b", "--certificate-oidc-issuer", "https://c"),
+    ],
+)
+def test_flags_that_make_no_sense_are_usage_errors(flags: tuple[str, ...]) -> None:
+    assert run("flyte-build", "verify", "ghcr.io/acme/train:1", *flags).code == 2

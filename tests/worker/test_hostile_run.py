@@ -57,9 +57,9 @@ print("PROBE" + json.dumps({
     "disks": [d for d in os.listdir("/dev") if d.startswith(("sd", "vd", "nvme"))],
     "poisoned": [m for m in (l.split()[1] for l in open("/proc/mounts")) if os.path.exists(m + "/poisoned")],
 }))
-for place in (l.split()[1] + "/poisoned" for l in open("/proc/mounts")):
-    if os.path.exists(place): os.remove(place)
 """
+# A word for each of a step's mounts that outlives it, by its place; what the kernel makes anew for each step is none.
+MOUNTS = "while read _ place _; do case $place in /|/dev*|/proc*|/sys*) ;; *) {} ;; esac; done < /proc/mounts; true {}"
 
 
 @dataclass
@@ -155,15 +155,18 @@ def test_a_hostile_step_finds_nothing(
     netrc.write_text(f"machine x login y password {CANARY}-netrc\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{CANARY}-cloud")
-    poison = f"while read _ place _; do touch $place/poisoned 2>/dev/null; done < /proc/mounts; true {fresh_name}"
+    poison = MOUNTS.format("touch $place/poisoned 2>/dev/null", fresh_name)
+    sweep = MOUNTS.format("rm -f $place/poisoned", fresh_name)
     spy = f"python3 -c '{PROBE}' {parts.registry.rpartition(':')[2]} {neighbour} {fresh_name}"
     tell = f'echo "{fresh_name} seen: $TOKEN"; echo $TOKEN | base64; echo $TOKEN | fold -w 9'
-    log, done = shop.build("p", run(tell, secret="token"), run(poison, spy))
+    log, done = shop.build("p", run(tell, secret="token"), run(f"{poison}; {spy}"))
     assert isinstance(done, BuildOutcome), (done, log.text)
     assert CANARY not in log.text
     assert f"{fresh_name} seen: ***" in log.text
-    assert [place for place in log.probe["poisoned"] if place != "/"], "a cache mount can be written, by its project"
+    assert log.probe["poisoned"], "a cache mount can be written, by its project"
     log, done = shop.build("q", run(tell, secret="token"), run(spy))
+    swept = shop.build("p", run(sweep))[1]
+    assert isinstance(swept, BuildOutcome), swept
     assert isinstance(done, BuildOutcome), (done, log.text)
     assert f"{fresh_name} seen: ***" in log.text, "what one project's secret gave is not another's cached step"
     probe = log.probe

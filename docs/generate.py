@@ -18,7 +18,7 @@ from flyte_build.builder.sources import meanings
 from flyte_build.builder.sources.toml import IMAGE_KEYS
 from flyte_build.builder.sources.toml_layers import KINDS
 from flyte_build.worker import settings
-from flyte_build.worker.cli import commands
+from flyte_build.worker.cli import commands, sections
 from flyte_build.worker.operating.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,16 +78,25 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     yield f"## {path}\n\n{_prose(command.help or '')}\n"
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"`{path} {usage}`\n"
-    rows = [record for one in command.params if (record := one.get_help_record(context)) is not None]
-    if rows:
-        yield "| flag | |\n| --- | --- |\n" + "".join(
-            f"| {_cell(f'`{flag}`')} | {_cell(text)} |\n" for flag, text in rows
+    for heading, flags in _sections(path, command):
+        head = heading or "flag"
+        yield f"| {head} | |\n| --- | --- |\n" + "".join(
+            f"| {_cell(f'`{flag}`')} | {_cell(text)} |\n" for flag, text in flags
         )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             if inner is not None:
                 yield from _command(f"{path} {name}", inner)
+
+
+def _sections(path: str, command: click.Command) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Flags under the headings that the command's own help has them; no heading where it has none."""
+    context = click.Context(command, info_name=path)
+    records = {one.opts[-1]: record for one in command.params if (record := one.get_help_record(context)) is not None}
+    for heading, names in sections.FLAGS.get(path.removeprefix("flyte-build "), {"": tuple(records)}).items():
+        if shown := [records[name] for name in names if name in records]:
+            yield heading, shown
 
 
 def _prose(text: str) -> str:

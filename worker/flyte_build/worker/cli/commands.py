@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from flyte_build.worker.cli import sections
+
 _COMMANDS = {
     "image": "Build images from specs, or find that they exist.",
     "images": "Say what a repository holds, and prune it.",
@@ -30,6 +32,11 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return [name for name in _COMMANDS if name not in _HIDDEN]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for heading, names in sections.COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, _COMMANDS[name]) for name in names], col_max=10)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """What the group's own help says of a command; only `resolve_command` loads one."""

@@ -24,9 +24,16 @@ def main() -> NoReturn:
     if {"-h", "--help"} & set(sys.argv[2:]):
         # Help of a command. Rich costs 0.2 s, which neither the list of commands nor an existence check should pay,
         # and must come before click's classes are used.
+        from rich_click import rich_click
         from rich_click.patch import patch
 
+        from flyte_build.worker.cli.sections import FLAGS
+
         patch()
+        rich_click.OPTION_GROUPS = {
+            f"flyte-build {command}": [{"name": name, "options": list(flags)} for name, flags in sections.items()]
+            for command, sections in FLAGS.items()
+        }
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # What nohup ignores stays ignored.

@@ -126,7 +126,7 @@ def test_nothing_of_the_machine_is_in_it(tmp_path: Path, monkeypatch: pytest.Mon
     root = write(tmp_path, FILES)
     before = rendered(SPECS["every-layer"], root)
     for name in ("SSL_CERT_FILE", "PIP_INDEX_URL", "UV_INDEX", "NETRC", "HTTPS_PROXY", "HOME"):
-        monkeypatch.setenv(name, "/elsewhere")
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     assert rendered(SPECS["every-layer"], root) == before
     assert str(tmp_path) not in before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -226,4 +227,26 @@ def test_a_page_escapes_everything_that_is_not_ours() -> None:
     assert page.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") == 4
     assert 'http-equiv="refresh"' not in page
     assert 'http-equiv="refresh"' in run_page(action(phase=int(Phase.RUNNING)), steps, Told())
-    assert "/v2/domain/development/project/p/runs/r1" in index_page((shown,))
+    shown = action(run="r1", error=f"{evil}\nmore", phase=int(Phase.FAILED), kind="build", build_id="b")
+    index = index_page((shown,), {"b": f"{evil.replace('/', '')}:1"})
+    assert "/v2/domain/development/project/p/runs/r1" in index
+    assert "<script>" not in index
+    assert index.count("&lt;script&gt;alert(&quot;x&quot;)") == 2
+    assert "more" not in index
+
+
+def test_pages_name_the_image_or_the_task_of_a_run(served: Served) -> None:
+    run = ask_for_build(served.url, target="ghcr.io/acme/train:1")
+    wait_for_end(served.url, run)
+    place = f"/v2/domain/development/project/p/runs/{run.name}"
+    assert f'<a href="{place}">image train</a>' in _page(f"{served.url}/")
+    page = _page(f"{served.url}{place}")
+    assert "<h1>image train: " in page
+    assert f"<th>run</th><td>{run.name}</td>" in page
+    task = container_task("python:3.12")
+    assert ">t</a>" in index_page((action(task=task.SerializeToString()),), {})
+
+
+def _page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return str(answer.read().decode())

@@ -14,6 +14,8 @@ from flyte_build.worker.database.within import May, everything, within
 from flyte_build.worker.runs.values import Action
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flyte_build.worker.builds.records import Builds
     from flyte_build.worker.database.engine import Database
     from flyte_build.worker.runs.actions import Actions
@@ -45,6 +47,13 @@ def runs_of(database: Database, build_id: str) -> tuple[Action, ...]:
     query = select(ActionRow).filter_by(build_id=build_id).order_by(ActionRow.id)
     with database.read() as session:
         return tuple(value_of(Action, row) for row in session.scalars(query.limit(MOST)))
+
+
+def targets(database: Database, ids: Iterable[str]) -> dict[str, str]:
+    """What builds were asked to be pushed as, by id; those that are there."""
+    query = select(BuildRow.id, BuildRow.target).where(BuildRow.id.in_(set(ids)))
+    with database.read() as session:
+        return {row.id: row.target for row in session.execute(query)}
 
 
 def stop(database: Database, builds: Builds, actions: Actions, build_id: str, reason: str) -> int:

@@ -48,6 +48,17 @@ def task_facts(spec: TaskSpec) -> Pairs:
     )
 
 
+def name_of(action: Action, target: str) -> str:
+    """What a run is for, in a few words: the image that is built (of its `target`), or the task."""
+    if action.is_build:
+        return f"image {target.rpartition(':')[0].rpartition('/')[2]}".rstrip()
+    try:
+        spec = TaskSpec.FromString(action.task)
+    except DecodeError:
+        return action.run
+    return spec.task_template.id.name or spec.short_name or action.run
+
+
 def run_facts(action: Action, inputs: bytes) -> Pairs:
     """A run: its task, what it was given (serialized `flyteidl2.task.Inputs`) and what came out."""
     try:

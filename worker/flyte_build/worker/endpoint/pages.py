@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from flyte_build.builder.engine import StepEnded
 from flyte_build.registry.errors import FlyteBuildError, InvalidName
+from flyte_build.worker.builds.listing import targets
 from flyte_build.worker.builds.task import is_build_task
 from flyte_build.worker.endpoint import html
 from flyte_build.worker.endpoint.callers import caller
@@ -57,7 +58,7 @@ class Pages:
         ]
 
     async def _index(self, _: Request) -> Response:
-        return HTMLResponse(html.index_page(await asyncio.to_thread(self._latest)))
+        return HTMLResponse(await asyncio.to_thread(self._latest))
 
     async def _style(self, _: Request) -> Response:
         return PlainTextResponse(html.STYLE, media_type="text/css")
@@ -88,8 +89,10 @@ class Pages:
             return PlainTextResponse("there is no such run here\n", status_code=404)
         return StreamingResponse(_whole(self._parts.log_of(action)), media_type="text/plain; charset=utf-8")
 
-    def _latest(self) -> tuple[Action, ...]:
-        return self._parts.actions.latest(_SHOWN_RUNS, may=caller().may)
+    def _latest(self) -> str:
+        found = self._parts.actions.latest(_SHOWN_RUNS, may=caller().may)
+        builds = (action.build_id for action in found if action.build_id)
+        return html.index_page(found, targets(self._parts.database, builds))
 
     def _find(self, request: Request) -> Action | None:
         parts = request.path_params

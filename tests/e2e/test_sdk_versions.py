@@ -13,7 +13,7 @@ from tests.e2e.test_sdk import write_program
 pytestmark = pytest.mark.real
 
 
-@pytest.mark.parametrize("packages", [("flyte==2.5.20",), ("flyte==2.1.9", "connectrpc<0.11")], ids=" ".join)
+@pytest.mark.parametrize("packages", [("flyte==2.5.5",), ("flyte==2.1.9", "connectrpc<0.11")], ids=" ".join)
 def test_an_older_sdk_gets_its_image_its_bundle_and_its_output(
     tmp_path: Path, parts: Parts, service: Service, fresh_name: str, packages: tuple[str, ...]
 ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from tests.conftest import Parts
-from tests.e2e.conftest import run, serving
+from tests.e2e.conftest import BIN, run, serving
 from tests.e2e.test_image import spec_file
 from tests.e2e.trust import (
     OFFLINE,
@@ -17,6 +19,7 @@ from tests.e2e.trust import (
     attested,
     verify,
 )
+from tests.terminal import on_terminal
 
 pytestmark = pytest.mark.real
 
@@ -28,6 +31,38 @@ def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str) 
     assert json.loads(again)["images"][0]["status"] == "built", "what exists unsigned is built again, from the cache"
     assert verify(image, key=key).code == 0
     assert json.loads(build("--json"))["images"][0]["status"] == "exists"
+
+
+LAST = {
+    "listing what is installed",
+    "signing provenance",
+    "attaching what is kept of the build",
+    "signing bill of materials",
+    "signing the image",
+}
+
+
+def ended(lines: Iterable[str]) -> set[str]:
+    """The steps that ended well, with their time."""
+    return {found[1].strip() for line in lines if (found := re.match(r"  ✓ +\d+\.\ds (.*)", line))}
+
+
+def test_what_follows_the_last_layer_is_told_as_steps(
+    tmp_path: Path, parts: Parts, where: str, key: Key, fresh_name: str
+) -> None:
+    def asked(mode: str) -> tuple[str | Path, ...]:
+        # Of an image whose layers are known nothing needs to be listed.
+        file = spec_file(tmp_path, parts, f'commands = ["echo {mode} {fresh_name} > /made"]')
+        return ("image", file, "--registry", where, "--sign", key.private, "--no-tlog", "--progress", mode)
+
+    plain = run("flyte-build", *asked("plain"), env=PASSWORD).err
+    assert ended(plain.splitlines()) > LAST, plain
+    said = [json.loads(line) for line in run("flyte-build", *asked("json"), env=PASSWORD).err.splitlines()]
+    begun, over = ({one["title"] for one in said if one["event"] == event} for event in ("StepStarted", "StepEnded"))
+    assert (begun > LAST, over > LAST) == (True, True), said
+    drawn = on_terminal(BIN / "flyte-build", *asked("auto"), env=PASSWORD)
+    assert ended(drawn) > LAST, drawn
+    assert run("flyte-build", *asked("quiet"), env=PASSWORD).err == ""
 
 
 @pytest.mark.parametrize(
@@ -76,17 +111,21 @@ def test_a_signature_that_cannot_be_made_is_an_error_and_the_image_stays(
 
 
 def test_what_a_service_signs_is_signed_when_its_name_is_known(
-    tmp_path: Path, parts: Parts, where: str, key: Key
+    tmp_path: Path, parts: Parts, where: str, key: Key, fresh_name: str
 ) -> None:
-    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
+    file = spec_file(tmp_path, parts, f'commands = ["echo {fresh_name} > /made"]')
     with serving(tmp_path / "state", where, "--sign", key.private, "--no-tlog", env=PASSWORD) as service:
         remote = ("--engine", "remote", "--endpoint", service.url, "--json")
         done = run("flyte-build", "image", file, *remote)
         assert done.code == 0, done.err
+        assert ended(done.err.splitlines()) > LAST, done.err
         image = json.loads(done.out)["images"][0]["pinned"]
         assert verify(image, key=key).code == 0
         assert "exists" in run("flyte-build", "image", file, *remote).out
         listed = json.loads(run("flyte-build", "builds", "list", "--endpoint", service.url, "--json").out)
+        first = next(one["id"] for one in listed["builds"] if one["status"] == "built")
+        log = run("flyte-build", "builds", "logs", first, "-f", "--endpoint", service.url)
+        assert ended((log.out + log.err).splitlines()) > LAST, log
     said = attested(image, "slsaprovenance1", key)["predicate"]["runDetails"]  # type: ignore[index] # a statement
     assert said["builder"]["id"].endswith("#service")
     # cosign writes it as `invocationID`.

@@ -180,6 +180,8 @@ def test_cache_hits_count_steps_that_were_asked_for_only() -> None:
         ("pip packages: six", True),
         ("command: x", False),
         ("exporting to", False),
+        ("listing what is installed", False),
+        ("signing the image", False),
     ):
         heard.hear(json.dumps({"event": "StepEnded", "title": title, "seconds": 1.0, "cached": cached, "error": ""}))
     heard.hear(json.dumps({"event": "SomethingNew", "x": 1}))

@@ -130,6 +130,8 @@ def test_the_queue_is_asked_at_every_scrape_and_missing_when_nobody_answers() ->
         ("locked packages", "project"),
         ("exporting to image", "export"),
         ("listing what is installed", "survey"),
+        ("attaching what is kept of the build", "attach"),
+        ("signing bill of materials", "sign"),
         ("pushing 127.0.0.1:5000/x:1 with docker", "push"),
         ("[internal] load metadata for x", "internal"),
         ("what a user calls it", "other"),

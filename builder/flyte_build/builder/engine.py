@@ -6,7 +6,9 @@ Behaviour is added by wrapping (`Once`, `Preflighted`), not by flags inside an e
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,6 +17,7 @@ from flyte_build.builder.context import Context
 from flyte_build.builder.machine import Machine
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.descriptors import Platform
+from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageReference, Registry, Target
 
@@ -67,6 +70,23 @@ BuildEvent = StepStarted | StepEnded | StepOutput | StepProgress
 
 def silent(event: BuildEvent) -> None:
     """A progress sink for when nobody looks."""
+
+
+@contextmanager
+def step(progress: Callable[[BuildEvent], None], title: str) -> Iterator[None]:
+    """Tells what happens in the block as a step; one that raises ended with that error."""
+    began = time.monotonic()
+
+    def ended(error: str = "") -> None:
+        progress(StepEnded(title=title, seconds=time.monotonic() - began, error=error))
+
+    progress(StepStarted(title=title))
+    try:
+        yield
+    except Exception as error:
+        ended(error.sentence if isinstance(error, FlyteBuildError) else type(error).__name__)
+        raise
+    ended()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -21,3 +22,12 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], at_once: 
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def beside(work: Callable[[], None]) -> Iterator[None]:
+    """`work` runs while the block does; both have ended when this has. What `work` raises is raised after the block."""
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        yield
+    working.result()

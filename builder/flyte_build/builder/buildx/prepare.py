@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -16,7 +15,7 @@ from flyte_build.builder.buildx.argv import Invocation
 from flyte_build.builder.buildx.docker import DockerEngine
 from flyte_build.builder.buildx.memory import memory_file
 from flyte_build.builder.context import Context
-from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
+from flyte_build.builder.engine import BuildOptions, step
 from flyte_build.builder.machine import Machine
 from flyte_build.builder.plan import BuildPlan, DockerfilePlan
 from flyte_build.registry.descriptors import Platform
@@ -96,10 +95,8 @@ def _lay_recipe(plan: BuildPlan, folder: Path, options: BuildOptions) -> None:
 def _uv(platform: Platform, options: BuildOptions) -> Path:
     if not uv.has_uv(platform):
         title = f"fetching uv for {platform} (once)"
-        began = time.monotonic()
-        options.progress(StepStarted(title=title))
-        uv.fetch_uv(platform, options.cancelled)
-        options.progress(StepEnded(title=title, seconds=time.monotonic() - began))
+        with step(options.progress, title):
+            uv.fetch_uv(platform, options.cancelled)
     return uv.fetch_uv(platform)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -83,13 +84,16 @@ class _Live:
         self._console = console
         self._status = status
         self._running: dict[str, str] = {}
+        # What is done beside the engine's work speaks from a thread of its own.
+        self._lock = threading.Lock()
 
     def __call__(self, event: BuildEvent | str) -> None:
         if isinstance(event, str):
             self._print(event)
         elif not is_noise(event):
-            self._keep(event)
-            self._update()
+            with self._lock:
+                self._keep(event)
+                self._update()
 
     def _keep(self, event: BuildEvent) -> None:
         if isinstance(event, StepStarted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from flyte_build.builder.loose import Json, format_json
@@ -18,7 +19,6 @@ from flyte_build.builder.provenance import (
 )
 from flyte_build.builder.sbom import Listed, Maker, sbom_of, sbom_of_index
 from flyte_build.registry.names import ImageName, ImageReference
-from flyte_build.registry.parallel import in_parallel
 from flyte_build.worker.drivers.about import about
 from flyte_build.worker.signing.argv import PROVENANCE, SBOM
 
@@ -79,14 +79,27 @@ class Evidence:
     """
 
     image: ImageReference
-    manifests: tuple[ImageReference, ...] = ()
+    manifests: Mapping[Platform, ImageReference] = field(default_factory=dict)
     sboms: Mapping[ImageReference, bytes] = field(default_factory=dict)
     predicate: Json | None = None
 
     @property
     def subjects(self) -> tuple[ImageReference, ...]:
         """The image first, then what is below it."""
-        return tuple(dict.fromkeys((self.image, *self.manifests)))
+        return tuple(dict.fromkeys((self.image, *self.manifests.values())))
+
+    def with_sboms(self, installed: tuple[Installed, ...]) -> Evidence:
+        """The same, with a bill of each list whose manifest is known, and with one of all."""
+        listed = [
+            Listed(image=self.manifests[one.platform], installed=one)
+            for one in installed
+            if one.platform in self.manifests
+        ]
+        maker = Maker(version=_version(), at=now())
+        sboms = {one.image: format_json(sbom_of(one, maker)) for one in listed}
+        if listed and self.image not in sboms:
+            sboms[self.image] = format_json(sbom_of_index(self.image, listed, maker))
+        return replace(self, sboms=sboms)
 
     def without_sboms_below(self) -> Evidence:
         """The same, for an image whose manifests have theirs already."""
@@ -128,42 +141,29 @@ def manifests_of(registry: RegistryClient, image: ImageReference) -> dict[Platfo
 def gather(
     planned: Planned,
     image: ImageReference,
-    below: tuple[Mapping[Platform, ImageReference], tuple[Installed, ...]],
+    manifests: Mapping[Platform, ImageReference],
     when: tuple[str, str],
     trust: Trust,
 ) -> Evidence:
-    """What `trust` wants to be said of an image. `below` are its manifests and what is installed in them, `when` its
+    """What `trust` wants to be said of an image before anybody looked into it. `manifests` are its own, `when` its
     build's begin and end.
     """
+    if not trust.provenance:
+        return Evidence(image=image, manifests=manifests)
+    execution = Execution(builder=trust.builder, version=_version(), started=when[0], finished=when[1], name=trust.run)
+    return Evidence(image=image, manifests=manifests, predicate=predicate_of(_inputs(planned), execution))
+
+
+def now() -> str:
+    """RFC 3339, in UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _version() -> str:
     # Slow to import, and not needed to find that an image exists.
     from importlib.metadata import version
 
-    manifests, installed = below
-    maker = Maker(version=version("flyte-build"), at=when[1])
-    listed = [Listed(image=manifests[one.platform], installed=one) for one in installed if one.platform in manifests]
-    sboms: dict[ImageReference, bytes] = {}
-    if trust.sbom and listed:
-        sboms = {one.image: format_json(sbom_of(one, maker)) for one in listed}
-        if image not in sboms:
-            sboms[image] = format_json(sbom_of_index(image, listed, maker))
-    predicate = None
-    if trust.provenance:
-        execution = Execution(
-            builder=trust.builder, version=maker.version, started=when[0], finished=when[1], name=trust.run
-        )
-        predicate = predicate_of(_inputs(planned), execution)
-    return Evidence(image=image, sboms=sboms, predicate=predicate, manifests=tuple(manifests.values()))
-
-
-def sign(signer: Signer, registry: RegistryClient, evidence: Evidence) -> None:
-    """Signs what is said, and then the image: what has a signature has all of it. Raises SigningError."""
-
-    def attest(subject: ImageReference) -> None:
-        if statements := evidence.statements(subject):
-            signer.attest(registry, subject, statements)
-
-    in_parallel(attest, evidence.subjects, registry.api.options.parallel)
-    signer.sign(registry, evidence.image)
+    return version("flyte-build")
 
 
 def _inputs(planned: Planned) -> Inputs:

@@ -18,9 +18,9 @@ from flyte_build.registry.ecr import NewRepository, ensure_repository
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
-from flyte_build.worker.drivers.evidence import Trust
+from flyte_build.worker.drivers.evidence import Trust, now
 from flyte_build.worker.drivers.installed import Surveyor
-from flyte_build.worker.drivers.keeping import Keeping, OnceSigned, now
+from flyte_build.worker.drivers.keeping import Keeping, OnceSigned
 from flyte_build.worker.drivers.record import Discreet, Ready, Recording
 from flyte_build.worker.secrets.redaction import Redactor
 

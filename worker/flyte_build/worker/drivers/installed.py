@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from flyte_build.builder.canonical import digest_of
-from flyte_build.builder.engine import BuildOptions, StepEnded, StepStarted
+from flyte_build.builder.engine import BuildOptions, step
 from flyte_build.builder.installed import VERSION, Installed, format_installed, parse_installed
 from flyte_build.builder.plan import BuildPlan, CopyFiles, LayersPlan
 from flyte_build.builder.spec import Env, User, Workdir
@@ -62,13 +61,12 @@ def list_installed(
     wanted = options.only or plan.platforms
     unknown = tuple(platform for platform in wanted if platform not in known)
     if unknown:
-        began = time.monotonic()
-        options.progress(StepStarted(title=_TITLE))
-        for one in surveyor.installed(image, unknown, options):
+        with step(options.progress, _TITLE):
+            seen = surveyor.installed(image, unknown, options)
+        for one in seen:
             known[one.platform] = one
             if one.platform in named:
                 _remember(named[one.platform], one)
-        options.progress(StepEnded(title=_TITLE, seconds=time.monotonic() - began))
     return tuple(known[platform] for platform in wanted)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flyte_build.builder.engine import BuildOptions, BuiltImage, Engine
 from flyte_build.registry.errors import EngineError, RegistryError
+from flyte_build.registry.parallel import beside
 from flyte_build.worker.drivers.about import about
-from flyte_build.worker.drivers.evidence import Evidence, Trust, believed, gather, manifests_of, sign
+from flyte_build.worker.drivers.evidence import Evidence, Trust, believed, gather, manifests_of, now
 from flyte_build.worker.drivers.installed import list_installed
 from flyte_build.worker.drivers.record import Record, attach_record
+from flyte_build.worker.drivers.signatures import Signatures
 
 if TYPE_CHECKING:
     from flyte_build.builder.context import Context
@@ -53,25 +55,32 @@ class Keeping:
         """Lists, attaches and signs. What went wrong, in sentences: the image is whole without. Only a signature that
         could not be made is an error (SigningError).
         """
-        installed, note = self._installed(image) if self.wishes.attach else ((), "")
-        evidence, why = self._evidence(image, installed)
+        provenance, why = self._provenance(image)
+        with beside(partial(self._signatures.attest, provenance)):
+            installed, note = self._installed(image) if self.wishes.attach else ((), "")
+        evidence = self._with_sboms(provenance, installed)
         notes = [note, why]
-        if self.wishes.attach:
-            notes.append(attach_record(self.registry, image, self._record(installed), evidence))
-        if self.wishes.trust.signer is not None:
-            sign(self.wishes.trust.signer, self.registry, evidence)
+        with beside(partial(self._signatures.attest, replace(evidence, predicate=None))):
+            if self.wishes.attach:
+                notes.append(self._attached(image, self._record(installed), evidence))
+        self._signatures.sign(image)
         return notes
 
     def keep_part(self, image: ImageReference) -> list[str]:
         """The same for a manifest that will be a part of an image: whoever joins it says the rest."""
         installed, note = self._installed(image)
-        evidence, why = self._evidence(image, installed)
-        evidence = Evidence(image=image, sboms=evidence.sboms)
-        notes = [note, why, attach_record(self.registry, image, Record(installed=installed), evidence)]
-        signer = self.wishes.trust.signer
-        if signer is not None and (statements := evidence.statements(image)):
-            signer.attest(self.registry, image, statements)
-        return notes
+        provenance, why = self._provenance(image)
+        evidence = Evidence(image=image, sboms=self._with_sboms(provenance, installed).sboms)
+        with beside(partial(self._signatures.attest, evidence)):
+            attached = self._attached(image, Record(installed=installed), evidence)
+        return [note, why, attached]
+
+    @property
+    def _signatures(self) -> Signatures:
+        return Signatures(signer=self.wishes.trust.signer, registry=self.registry, progress=self.recording)
+
+    def _attached(self, image: ImageReference, record: Record, evidence: Evidence) -> str:
+        return attach_record(self.registry, image, record, evidence, self.recording)
 
     def _record(self, installed: tuple[Installed, ...]) -> Record:
         return Record(plan=self.planned.plan, log=self.recording.text, installed=installed, about=about(self.planned))
@@ -86,7 +95,8 @@ class Keeping:
         except (EngineError, RegistryError) as error:
             return (), f"what is installed is not listed: {error.sentence}"
 
-    def _evidence(self, image: ImageReference, installed: tuple[Installed, ...]) -> tuple[Evidence, str]:
+    def _provenance(self, image: ImageReference) -> tuple[Evidence, str]:
+        """What can be said of the image before anybody looks into it, and a sentence when nothing can."""
         trust = self.wishes.trust
         if not self.wishes.attach or not (trust.sbom or trust.provenance):
             return Evidence(image=image), ""
@@ -94,9 +104,7 @@ class Keeping:
             manifests = manifests_of(self.registry, image)
         except RegistryError as error:
             return Evidence(image=image), f"nothing is said of {image}: {error.sentence}"
-        return gather(self.planned, image, (manifests, installed), (self.began, now()), trust), ""
+        return gather(self.planned, image, manifests, (self.began, now()), trust), ""
 
-
-def now() -> str:
-    """RFC 3339, in UTC."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _with_sboms(self, evidence: Evidence, installed: tuple[Installed, ...]) -> Evidence:
+        return evidence.with_sboms(installed) if self.wishes.trust.sbom else evidence

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.context import Context
-from flyte_build.builder.engine import BuildEvent, BuildOptions, BuiltImage, Engine, StepEnded, StepOutput
+from flyte_build.builder.engine import (
+    BuildEvent,
+    BuildOptions,
+    BuiltImage,
+    Engine,
+    StepEnded,
+    StepOutput,
+    silent,
+    step,
+)
 from flyte_build.builder.installed import Installed, format_installed
 from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.client import RegistryClient
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from flyte_build.worker.drivers.evidence import Evidence
 
 _LOG_LIMIT = 4 * 1024 * 1024
+_ATTACHING = "attaching what is kept of the build"
 
 
 class Recording:
@@ -114,7 +124,13 @@ class Record:
     about: Mapping[str, str] = field(default_factory=dict)
 
 
-def attach_record(registry: RegistryClient, image: ImageReference, record: Record, evidence: Evidence) -> str:
+def attach_record(
+    registry: RegistryClient,
+    image: ImageReference,
+    record: Record,
+    evidence: Evidence,
+    progress: Callable[[BuildEvent], None] = silent,
+) -> str:
     """Attaches all of it to the image, and what is said of them to its manifests. What went wrong, as a sentence, else
     an empty text: the image is whole without."""
     from flyte_build.registry.artifacts import attach_all
@@ -122,10 +138,12 @@ def attach_record(registry: RegistryClient, image: ImageReference, record: Recor
 
     created = {CREATED: datetime.now(timezone.utc).isoformat(timespec="seconds")}
     try:
-        for subject in evidence.subjects:
-            with tempfile.TemporaryDirectory(prefix="flyte-build-record-") as folder:
-                own = _artifacts(record, Path(folder), created) if subject == image else []
-                attach_all(registry, subject, [*own, *evidence.artifacts(subject, Path(folder), created)])
+        with step(progress, _ATTACHING), tempfile.TemporaryDirectory(prefix="flyte-build-record-") as folder:
+            for number, subject in enumerate(evidence.subjects):
+                place = Path(folder, str(number))
+                place.mkdir()
+                own = _artifacts(record, place, created) if subject == image else []
+                attach_all(registry, subject, [*own, *evidence.artifacts(subject, place, created)])
     except (FlyteBuildError, OSError) as error:
         return f"not everything that is kept of a build was attached to {image}: {error}"
     return ""

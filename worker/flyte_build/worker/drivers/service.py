@@ -85,7 +85,7 @@ class ServiceBuilding:
             if found is not None:
                 made = _Made(reference=found, status="exists")
             elif request.parts:
-                made = _joined(request, planned, client, trust)
+                made = _joined(request, planned, client, trust, log)
             else:
                 options = self._options(request, policy, planned, log, cancelled)
                 made = _built(planned, client, options, trust)
@@ -209,14 +209,16 @@ def _built(planned: driver.Planned, client: RegistryClient, options: BuildOption
     return _Made(reference=reference, pushed_bytes=pushed, afterwards=tuple(records), notes=outcome.notes)
 
 
-def _joined(request: BuildRequest, planned: driver.Planned, client: RegistryClient, trust: Trust) -> _Made:
+def _joined(
+    request: BuildRequest, planned: driver.Planned, client: RegistryClient, trust: Trust, log: LogSink
+) -> _Made:
     """One image of what several workers built, signed before anybody hears of it."""
     digest = str(planned.plan.spec_digest)
     if any(part.spec_digest != digest for part in request.parts):
         raise ServiceUnavailable(f"the base of {planned.target.repository} moved while its platforms were built")
     parts = {Platform.parse(part.platforms): ImageReference.parse(part.reference) for part in request.parts}
     image = join_parts(planned.plan, planned.target, parts, client.manifests)
-    joined = Joined(planned=planned, image=image, parts=parts, asked_at=request.asked_at)
+    joined = Joined(planned=planned, image=image, parts=parts, asked_at=request.asked_at, progress=log.step)
     if trust.signer is None:
         return _Made(reference=image, afterwards=(partial(joined.keep, client, trust),))
     return _Made(reference=image, notes=tuple(filter(None, joined.keep(client, trust))))

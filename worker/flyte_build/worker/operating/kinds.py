@@ -19,6 +19,8 @@ _BEGINNINGS = (
     ("copy to", "copy"),
     ("python", "python"),
     ("listing what is installed", "survey"),
+    ("attaching", "attach"),
+    ("signing", "sign"),
     ("exporting", "export"),
     ("pushing", "push"),
     ("[internal]", "internal"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
 
 from flyte_build.registry.errors import RegistryError, RegistryUnavailable, RegistryUntrusted
 from flyte_build.registry.options import RegistryOptions
-from flyte_build.registry.retry import Retrying, retry_after
+from flyte_build.registry.progress import Retry
+from flyte_build.registry.retry import Pauses, Retrying, retry_after
 from flyte_build.registry.wire import Request, Response
 
 GET = Request(method="GET", url="http://localhost/")
@@ -63,6 +65,32 @@ def test_attempts(outcomes: list[Response | RegistryError], slept: list[float], 
     recorded = Recorded(outcomes)
     assert recorded.retrying(OPTIONS).send(GET).status == last
     assert (recorded.slept, recorded.outcomes) == (slept, [])
+
+
+def test_what_is_tried_again_is_said_before_the_wait_without_secrets() -> None:
+    said: list[str] = []
+    secret = RegistryUnavailable("the connection to https://me:c4nary@ghcr.io/v2/?sig=c4nary broke")
+    recorded = Recorded([secret, says(429, retry_after="7"), says(200)])
+    options = replace(OPTIONS, retries=lambda retry: said.append(f"{retry.sentence} at {sum(recorded.slept):g}"))
+    assert recorded.retrying(options).send(GET).status == 200
+    assert said == [
+        "the connection to https://ghcr.io/v2/?sig=… broke; trying again in 1.0 s (2 of 4) at 0",
+        "localhost answered 429 Too Many Requests; trying again in 7.0 s (3 of 4) at 1",
+    ]
+
+
+def test_what_stands_is_not_said_to_be_tried_again() -> None:
+    said: list[Retry] = []
+    with pytest.raises(RegistryUnavailable):
+        Recorded([DOWN] * 4).retrying(replace(OPTIONS, retries=said.append)).send(GET)
+    assert [one.number for one in said] == [2, 3, 4]
+
+
+def test_a_transfer_that_goes_on_says_so() -> None:
+    said: list[Retry] = []
+    pauses = Pauses(replace(OPTIONS, retries=said.append), sleep=lambda _: None)
+    assert [pauses.wait(reached, DOWN) for reached in (0, 0, 5, 5, 5, 5)] == [True, True, True, True, True, False]
+    assert [(one.number, one.seconds) for one in said] == [(2, 1), (3, 2), (2, 1), (3, 2), (4, 4)]
 
 
 def test_the_last_error_is_raised() -> None:

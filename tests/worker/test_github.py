@@ -186,6 +186,7 @@ def test_cache_hits_count_steps_that_were_asked_for_only() -> None:
         heard.hear(json.dumps({"event": "StepEnded", "title": title, "seconds": 1.0, "cached": cached, "error": ""}))
     heard.hear(json.dumps({"event": "SomethingNew", "x": 1}))
     assert (heard.cached[""], heard.steps[""]) == (1, 2)
+    assert heard.hear(json.dumps({"event": "Note", "text": "it is tried again"})) == "it is tried again"
     assert heard.hear("why a: since") == "why a: since"
     assert heard.why["a"] == ["since"]
 

@@ -61,11 +61,13 @@ class Blobs:
                 try:
                     response: Response | None = self._part(repository, descriptor, download)
                 except RegistryError as error:
-                    if not error.transient or not pauses.wait(download.done):
+                    if not error.transient or not pauses.wait(download.done, error):
                         raise
                     continue
-                if response is not None and not pauses.wait(download.done, response.header("retry-after")):
-                    raise self._api.refusal(f"cannot read the blob {subject}", repository, response)
+                if response is not None:
+                    refused = self._api.refusal(f"cannot read the blob {subject}", repository, response)
+                    if not pauses.wait(download.done, refused, response.header("retry-after")):
+                        raise refused
 
     def _part(self, repository: Repository, descriptor: Descriptor, download: Download) -> Response | None:
         """None when content came; the answer when it says later; an error for everything else."""

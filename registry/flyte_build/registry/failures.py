@@ -72,7 +72,7 @@ def refusal(action: str, host: str, answer: Answer, identity: str, registry: str
     """
     codes = _codes(answer.body)
     status = answer.status
-    sentence = f"{action}: {host} answered {_status(status)}{_said(answer, codes)} to {identity}"
+    sentence = f"{action}: {answered(host, answer)} to {identity}"
     if status in (401, 403) or any(code in _REFUSED for code, _ in codes):
         hint = _UNKNOWN_HINT if status == HTTPStatus.UNAUTHORIZED else _DENIED_HINT
         if identity.startswith(ANONYMOUS):
@@ -94,6 +94,11 @@ def refusal(action: str, host: str, answer: Answer, identity: str, registry: str
     # Who answers with the specification's codes is a registry.
     hint = "" if codes else "check that the host is an OCI registry and not a proxy or login page"
     return RegistryProtocol(sentence, hint=hint)
+
+
+def answered(host: str, answer: Answer) -> str:
+    """`ghcr.io answered 503 Service Unavailable`, with what it says of it."""
+    return f"{host} answered {_status(answer.status)}{_said(answer, _codes(answer.body))}"
 
 
 def _status(status: int) -> str:

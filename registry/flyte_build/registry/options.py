@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flyte_build.registry.names import Registry
+from flyte_build.registry.progress import Retries, patient
 
 MIB = 1024 * 1024
 
@@ -18,7 +19,7 @@ class RegistryOptions:
     `plain_http` names the registries that may be spoken to without TLS; loopback ones always may. `attempts` counts
     the first one; `patience` is how long after it another may still start, whatever the registry asks for. `chunk`
     is the largest piece that a blob is sent in; a transfer slower than `slowest` bytes a second is given up.
-    `parallel` transfers run at once.
+    `parallel` transfers run at once. `retries` hears of what is tried again.
     """
 
     ca_bundle: Path | None = None
@@ -33,6 +34,7 @@ class RegistryOptions:
     chunk: int = 64 * MIB
     slowest: int = 64 * 1024
     parallel: int = 4
+    retries: Retries = field(default=patient, repr=False, compare=False)
 
     def allows_plain(self, registry: Registry) -> bool:
         """Whether `http` may be spoken to this registry."""

@@ -1,4 +1,4 @@
-"""What is said while content moves."""
+"""What is said while content moves, and while something is tried again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from flyte_build.registry.names import Digest
+from flyte_build.registry.redact import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +19,30 @@ class Moved:
     total: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What did not work out, and is tried again in `seconds`: attempt `number` of at most `most`."""
+
+    why: str
+    seconds: float
+    number: int
+    most: int
+
+    @property
+    def sentence(self) -> str:
+        """One line, without what may be secret."""
+        return f"{plain(self.why, 300)}; trying again in {self.seconds:.1f} s ({self.number} of {self.most})"
+
+
 Progress = Callable[[Moved], None]
+Retries = Callable[[Retry], None]
 
 
 def silent(moved: Moved) -> None:
+    """For when nobody looks."""
+
+
+def patient(retry: Retry) -> None:
     """For when nobody looks."""
 
 

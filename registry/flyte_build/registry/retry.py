@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from flyte_build.registry.errors import RegistryError
-from flyte_build.registry.failures import TEMPORARY
+from flyte_build.registry.failures import TEMPORARY, answered
 from flyte_build.registry.options import RegistryOptions
+from flyte_build.registry.progress import Retry
 from flyte_build.registry.wire import Request, Response, Transport
 
 
@@ -30,7 +32,7 @@ class Retrying:
     """Sends again what may be repeated, after a transient answer or a broken connection, within the options' bounds.
 
     It waits `backoff`, twice that, four times that …, or what `Retry-After` asks if that is longer. When the wait
-    would end after `patience`, the last answer stands.
+    would end after `patience`, the last answer stands. Before it waits it says so to the options' `retries`.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Retrying:
             wait = self._wait(outcome, attempt)
             if wait is None or attempt + 1 == attempts or self._clock() + wait > end:
                 break
+            self._options.retries(Retry(why=_why(outcome), seconds=wait, number=attempt + 2, most=attempts))
             self._sleep(wait)
         if isinstance(outcome, RegistryError):
             raise outcome
@@ -76,6 +79,12 @@ class Retrying:
         return max(backoff, retry_after(outcome.header("retry-after"), time.time()) or 0.0)
 
 
+def _why(outcome: Response | RegistryError) -> str:
+    if isinstance(outcome, RegistryError):
+        return outcome.sentence
+    return answered(urlsplit(outcome.url).netloc, outcome)
+
+
 class Pauses:
     """When a transfer that broke may go on: `attempts` times without having come further, or so it is given up."""
 
@@ -85,7 +94,7 @@ class Pauses:
         self._failures = 0
         self._reached = 0
 
-    def wait(self, reached: int, header: str = "") -> bool:
+    def wait(self, reached: int, error: RegistryError, header: str = "") -> bool:
         """Sleeps as long as is due after one more failure and says whether to go on.
 
         `reached` is how many bytes are over; `header` is the `Retry-After` of the answer, if there was one.
@@ -96,5 +105,7 @@ class Pauses:
         pause = max(self._options.backoff * 2 ** (self._failures - 1), retry_after(header, time.time()) or 0.0)
         if self._failures >= self._options.attempts or pause > self._options.patience:
             return False
+        number, most = self._failures + 1, self._options.attempts
+        self._options.retries(Retry(why=error.sentence, seconds=pause, number=number, most=most))
         self._sleep(pause)
         return True

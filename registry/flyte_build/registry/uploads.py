@@ -85,7 +85,7 @@ class Uploads:
             except OnlyWhole:
                 sending.restart(chunk=sending.total)
             except Again as again:
-                if not pauses.wait(sending.done, again.retry_after):
+                if not pauses.wait(sending.done, again.error, again.retry_after):
                     raise again.error from again.__cause__
                 # The answer may be all that was lost.
                 if self._blobs.exists(sending.repository, sending.blob.descriptor.digest):

@@ -175,10 +175,9 @@ def _answer(parcel: Parcel, uri: str, done: str, answer: str, *, as_json: bool) 
 def _uploader(asked: Asked, sent: Callable[[int], None]) -> Uploader:
     if asked.store:
         from flyte_build.bundler.oci import RegistryUploads, repository_of
-        from flyte_build.registry.client import RegistryClient
 
         where = repository_of(asked.store)
-        return RegistryUploads(client=RegistryClient(asked.login.source(where.registry)), repository=where, sent=sent)
+        return RegistryUploads(client=asked.login.client(where.registry), repository=where, sent=sent)
     if not asked.endpoint:
         raise InvalidInput("there is no endpoint to upload through", hint="give --endpoint URL")
     from flyte_build.bundler.endpoint import Endpoint

@@ -44,9 +44,8 @@ def bundles() -> None:
 def fetch(uri: str, folder: Path, login: Login) -> None:
     """Unpack the bundle that `flyte-build bundle --store oci://…` printed as the folder DIR, and print that."""
     from flyte_build.bundler.oci import name_of, receive_from_registry
-    from flyte_build.registry.client import RegistryClient
 
-    client = RegistryClient(login.source(name_of(uri).repository.registry))
+    client = login.client(name_of(uri).repository.registry)
     with transfer("fetching") as came:
         manifest = receive_from_registry(client, uri, folder, came)
     click.echo(f"bundle {manifest.digest}: {len(manifest.entries)} entries", err=True)

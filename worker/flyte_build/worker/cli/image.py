@@ -15,7 +15,7 @@ from flyte_build.worker.cli import answers
 from flyte_build.worker.cli.asked import Asked, registries_of
 from flyte_build.worker.cli.login import Login, login_options
 from flyte_build.worker.cli.patience import patience
-from flyte_build.worker.cli.progress import MODES, progress
+from flyte_build.worker.cli.progress import MODES, Notes, progress
 from flyte_build.worker.cli.remote import remote_options
 from flyte_build.worker.cli.trusting import TrustFlags, trust_options
 from flyte_build.worker.cli.wishes import wish_options
@@ -90,7 +90,8 @@ def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: ob
         click.echo(format_specs(asked.as_written()), nl=False)
         return
     specs = asked.specs()
-    clients = Clients(asked.secrets, login.place(registries_of(specs)))
+    notes = Notes(asked.mode)
+    clients = Clients(asked.secrets, login.place(registries_of(specs)), notes)
     planned = all_of(partial(_planned, found, clients, asked) for found in specs)
     if asked.is_set("why"):
         _tell_why(planned, clients)
@@ -109,7 +110,7 @@ def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: ob
         for one in planned:
             if len(planned) > 1:
                 answers.begin(one, mode=asked.mode)
-            outcomes.append(_build(one, clients.of(one.spec), asked))
+            outcomes.append(_build(one, clients.of(one.spec), asked, notes))
     answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
     if any(outcome.status == "missing" for outcome in outcomes):
         ctx.exit(EXIT_MISSING)
@@ -131,7 +132,7 @@ def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
         click.echo("".join(f"why {one.spec.name}: {line}\n" for line in lines), err=True, nl=False)
 
 
-def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> driver.Outcome:
+def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked, notes: Notes) -> driver.Outcome:
     if asked.text("engine") == "remote":
         from flyte_build.worker.cli import remote
 
@@ -144,6 +145,7 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked) -> d
     with (
         secret_files(wanted(planned.plan), asked.secrets) as secrets,
         progress(asked.mode, image=planned.spec.name) as sink,
+        notes.through(sink),
     ):
         options = BuildOptions(
             output=asked.output,

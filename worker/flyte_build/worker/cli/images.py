@@ -37,7 +37,7 @@ def images() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_command(repository: Repository, as_json: bool, login: Login) -> None:
     """The images of REPOSITORY (host/path), newest first: when, how large, built from which spec, under which tags."""
-    found = _stored(RegistryClient(login.source(repository.registry)), repository)
+    found = _stored(login.client(repository.registry), repository)
     if as_json:
         click.echo(json.dumps({"version": 1, "images": [document(one) for one in found]}))
         return
@@ -57,7 +57,7 @@ def list_command(repository: Repository, as_json: bool, login: Login) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def inspect(image: ImageName, every: bool, as_json: bool, login: Login) -> None:
     """One IMAGE (host/path:tag or @digest): platforms, spec, layers, what is installed, and what is attached to it."""
-    client = RegistryClient(login.source(image.repository.registry))
+    client = login.client(image.repository.registry)
     try:
         found = inspect_image(client, image)
     except RegistryMissing as error:
@@ -110,7 +110,7 @@ def prune(
     """
     if not (dry_run or yes):
         login.refuse("need --yes or --dry-run: stdin brings the password, and no answer")
-    client = RegistryClient(login.source(repository.registry))
+    client = login.client(repository.registry)
     rule = _rule(parse_age(older_than), keep, digests, needed_by(database, repository) if database else Needed())
     verdicts = choose(_stored(client, repository), rule, datetime.now(timezone.utc))
     going = sum(verdict.goes for verdict in verdicts)

@@ -17,6 +17,7 @@ from flyte_build.registry.identity import Chain, Credentials, Given
 from flyte_build.registry.names import Registry
 
 if TYPE_CHECKING:
+    from flyte_build.registry.client import RegistryClient
     from flyte_build.registry.identity import Place
 
 Answer = TypeVar("Answer")
@@ -49,10 +50,22 @@ class Login:
 
         return Chain((*self.place((registry,)), *default_credentials().places))
 
+    def client(self, registry: Registry) -> RegistryClient:
+        """A client for a command about `registry`, which says on stderr what it tries again."""
+        from flyte_build.worker.drivers.retries import telling_client
+
+        return telling_client(_noted, self.source(registry))
+
     def refuse(self, why: str) -> None:
         """Click's usage error, should the flags have been given."""
         if self.credentials is not None:
             raise click.UsageError(f"--username and --password-stdin {why}")
+
+
+def _noted(sentence: str) -> None:
+    # In the place of a line that is being drawn.
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    click.echo(f"{clear}{sentence}", err=True)
 
 
 def login_options(command: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -45,6 +45,29 @@ def progress(mode: str, *, image: str = "", err: bool = True) -> Iterator[Sink]:
             yield sink
 
 
+class Notes:
+    """Sentences that come at any time, from any thread: where events are drawn while they are, else as `mode` says."""
+
+    def __init__(self, mode: str) -> None:
+        silent: Sink = lambda _: None  # noqa: E731
+        alone: dict[str, Sink] = {"quiet": silent, "json": partial(_print_json, about={}, err=True)}
+        self._alone = alone.get(mode, partial(_print_plain, err=True))
+        self._sink = self._alone
+
+    def __call__(self, sentence: str) -> None:
+        """Says it."""
+        self._sink(sentence)
+
+    @contextmanager
+    def through(self, sink: Sink) -> Iterator[None]:
+        """While the block runs, by `sink`."""
+        self._sink = sink
+        try:
+            yield
+        finally:
+            self._sink = self._alone
+
+
 def _print_json(event: BuildEvent | str, *, about: dict[str, str], err: bool) -> None:
     if isinstance(event, str):
         click.echo(json.dumps({"event": "Note", **about, "text": event}), err=err)

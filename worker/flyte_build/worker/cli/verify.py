@@ -51,11 +51,10 @@ def verify(
     who wrote it.
     """
     signatures = _signatures(key, (identity, issuer), tlog)
-    from flyte_build.registry.client import RegistryClient
     from flyte_build.worker.drivers.verifying import Wanted
     from flyte_build.worker.drivers.verifying import verify as look
 
-    client = RegistryClient(login.source(image.repository.registry))
+    client = login.client(image.repository.registry)
     try:
         verdict = look(client, image, Wanted(sbom=sbom, provenance=provenance, signatures=signatures))
     except RegistryMissing as error:

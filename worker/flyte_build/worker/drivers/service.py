@@ -33,6 +33,7 @@ from flyte_build.worker.drivers.asked import Asked
 from flyte_build.worker.drivers.evidence import Trust
 from flyte_build.worker.drivers.joined import Joined
 from flyte_build.worker.drivers.pushed import new_bytes
+from flyte_build.worker.drivers.retries import telling_client
 from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.secrets.projects import ProjectSecrets
 
@@ -70,7 +71,7 @@ class ServiceBuilding:
         """As `ImageBuilding`."""
         started = time.monotonic()
         policy = self._policy(request)
-        client = RegistryClient()
+        client = telling_client(log)
         asked = Asked(client)
         trust = replace(self.trust, run=request.build_id)
         with tempfile.TemporaryDirectory(prefix="flyte-build-request-") as folder:

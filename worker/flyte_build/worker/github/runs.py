@@ -50,7 +50,7 @@ class Heard:
             self.notes[str(said.get("image", ""))] += [str(note) for note in said.get("notes", ())]
             self.ended[str(said.get("image", ""))] = str(said.get("status", ""))
             return f"image {said.get('image')}: {said.get('status')}"
-        return None
+        return str(said.get("text", "")) if name == "Note" else None
 
     def _stepped(self, kind: type[BuildEvent], said: dict[str, object]) -> str | None:
         known = {one.name for one in fields(kind)}

@@ -125,7 +125,7 @@ def test_a_hostile_artifact_writes_nothing(
     client.manifests.put(repository, json.dumps(body).encode(), OCI_MANIFEST, "v1")
     with pytest.raises(RegistryProtocol, match="is not a plain list of files"):
         fetch_artifact(client, ImageName(repository, "v1"), tmp_path / "out", "t/t")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     with pytest.raises(RegistryProtocol, match="is t/t, not x/y"):
         fetch_artifact(client, ImageName(repository, "v1"), tmp_path / "out", "x/y")
 

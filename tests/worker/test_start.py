@@ -46,3 +46,10 @@ def test_a_commands_own_help_is_drawn_with_its_flags() -> None:
     )
     assert "--registry" in done.stdout
     assert "╭─ Options" in done.stdout
+
+
+@pytest.mark.parametrize("part", ["bundler.oci", "worker.drivers.verifying", "worker.drivers.why", "worker.cli.images"])
+def test_who_only_reads_what_is_in_a_registry_waits_for_no_oras(part: str) -> None:
+    script = f"import sys, flyte_build.{part}; print({{'oras', 'requests', 'jsonschema'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -1,7 +1,4 @@
-"""Bundles in a registry: an OCI artifact under a tag that is the bundle's digest, and the way back.
-
-Slow to import (`oras`), so nobody imports it who does not ask for `oci://`.
-"""
+"""Bundles in a registry: an OCI artifact under a tag that is the bundle's digest, and the way back."""
 
 from __future__ import annotations
 

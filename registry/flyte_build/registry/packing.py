@@ -1,47 +1,24 @@
-"""An artifact on its way into or out of a registry: `oras`' packing over our client. Slow to import."""
+"""An artifact on its way into a registry: `oras`' packing over our client. Slow to import."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import oras.oci
 import oras.provider
 import requests
 
+from flyte_build.registry.artifacts import Artifact, ArtifactFile
 from flyte_build.registry.blob import Blob
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import OCI_MANIFEST, Descriptor
-from flyte_build.registry.documents import Manifest
 from flyte_build.registry.encode import EMPTY, EMPTY_TYPE
-from flyte_build.registry.errors import InvalidInput, RegistryProtocol
+from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Digest, ImageReference, Repository
 from flyte_build.registry.progress import Progress, silent
 from flyte_build.registry.uploads import Uploads
-
-_FOLDER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-_TITLE = "org.opencontainers.image.title"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactFile:
-    """A file of an artifact; `title` is the name that it will have when it is taken out again."""
-
-    path: Path
-    title: str
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """Files with a type (`application/vnd…`) and annotations."""
-
-    artifact_type: str
-    files: Sequence[ArtifactFile]
-    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Wire(oras.provider.Registry):  # type: ignore[misc]
@@ -64,7 +41,6 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
         self._artifact = artifact
         self._subject = subject
         self._tag = tag
-        self._manifest: Manifest | None = None
         self.progress: Progress = silent
 
     def send(self) -> None:
@@ -82,17 +58,6 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
                 disable_path_validation=True,
                 quiet=True,
             )
-
-    def receive(self, manifest: Manifest, folder: Path) -> list[str]:
-        """The files of the manifest, taken out."""
-        titles = [dict(layer.annotations).get(_TITLE, "") for layer in manifest.layers]
-        names = [Path(title).name for title in titles]
-        types = {layer.media_type for layer in manifest.layers}
-        # oras unpacks archives that are marked as folders, with all that an archive may do.
-        if names != titles or len(set(names)) != len(names) or {"", ".."} & set(names) or _FOLDER_TYPE in types:
-            raise RegistryProtocol(f"{self._repository}@{manifest.descriptor.digest} is not a plain list of files")
-        self._manifest = manifest
-        return list(self.pull(target=f"{self._repository}@{manifest.descriptor.digest}", outdir=str(folder)))
 
     def upload_blob(self, blob: str, _: object, layer: dict[str, object], **__: object) -> requests.Response:
         """oras' step, by our client."""
@@ -113,18 +78,6 @@ class Wire(oras.provider.Registry):  # type: ignore[misc]
         else:
             self.stored = self._client.manifests.put(self._repository, body, OCI_MANIFEST, self._tag).reference
         return _done()
-
-    def get_manifest(self, *_: object, **__: object) -> dict[str, object]:
-        """oras' step: the manifest that our client has read and verified."""
-        document: dict[str, object] = json.loads(self._manifest.body) if self._manifest else {}
-        return document
-
-    def download_blob(self, _: object, digest: str, outfile: str) -> str:
-        """oras' step, by our client."""
-        layers = self._manifest.layers if self._manifest else ()
-        descriptor = next(layer for layer in layers if str(layer.digest) == digest)
-        self._client.blobs.fetch(self._repository, descriptor, Path(outfile), self.progress)
-        return outfile
 
     def do_request(self, *_: object, **__: object) -> requests.Response:
         """Nothing of oras' reaches a registry on its own."""

@@ -110,7 +110,7 @@ class Ready:
 
 
 def _load() -> None:
-    import flyte_build.registry.artifacts  # noqa: F401 - what it costs is paid here
+    import flyte_build.registry.packing  # noqa: F401 - what it costs is paid here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyte_build.registry.descriptors import Descriptor
-from flyte_build.registry.inventory import Stored, parse_moment, shared
+from flyte_build.registry.inventory import Stored, shared
+from flyte_build.registry.moments import parse_moment
 from flyte_build.registry.names import Digest, ImageReference, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, choose
 
@@ -51,6 +53,12 @@ DAY = timedelta(days=1)
         pytest.param(image(1, ours=False), Rule(), "not built by flyte-build", id="somebody else's stays"),
         pytest.param(image(1, tags=("latest",)), Rule(), "tagged latest", id="a tag of the user's keeps it"),
         pytest.param(image(1, age=None), Rule(), "its age is not known", id="without an age it stays"),
+        pytest.param(
+            replace(image(1), unlisted="?"),
+            Rule(),
+            "what is attached to it cannot be read",
+            id="an unread list keeps it",
+        ),
         pytest.param(image(1, age=DAY - timedelta(seconds=1)), Rule(), "younger than 24 h", id="almost a day stays"),
         pytest.param(image(1, age=DAY), Rule(), "", id="a day goes"),
         pytest.param(image(1, age=-DAY), Rule(), "younger than 24 h", id="from the future stays"),

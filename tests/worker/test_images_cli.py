@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from tests.registry.doubles import Says, faulty_registry, serve_image
 from tests.registry.images import config_of
 
+from flyte_build.registry.descriptors import OCI_INDEX
 from flyte_build.registry.errors import RegistryMissing
 from flyte_build.worker.cli.images import images
 
@@ -46,6 +47,25 @@ def test_inspecting_what_is_not_there_says_where_to_look(
     assert isinstance(error, RegistryMissing)
     assert error.sentence == f"there is no image {faulty.registry}/{named}"
     assert error.hint == f"`flyte-build images list {faulty.registry}/acme/x` says what is there"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [b"{", b"[" * 100_000, b'{"schemaVersion": 2}', b'{"schemaVersion": 2, "manifests": [{"digest": "../x"}]}'],
+    ids=["half a document", "nested deeply", "no list", "no digest"],
+)
+def test_a_registry_that_lists_nonsense_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bytes
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with faulty_registry() as faulty:
+        faulty.says("/v2/", Says(200))
+        digest = serve_image(faulty, "acme/x", "v1", config_of())
+        faulty.says(f"/v2/acme/x/referrers/{digest}", Says(200, listed, (("content-type", OCI_INDEX),)))
+        done = CliRunner().invoke(images, ["inspect", f"{faulty.registry}/acme/x:v1"])
+    assert done.exit_code == 0, done.exception
+    assert "  platforms  linux/amd64\n" in done.stdout
+    assert [line[:24] for line in done.stdout.splitlines() if "  attached " in line] == ["  attached   not known: "]
 
 
 def test_pruning_nothing_says_where_the_reasons_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import INDEXES, MANIFESTS, Descriptor, Platform
 from flyte_build.registry.documents import IMAGE_CONFIGS, ImageConfig, Manifest, decode_config
 from flyte_build.registry.errors import InvalidName
+from flyte_build.registry.moments import parse_moment
 from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository
 from flyte_build.registry.parallel import Item, Result, in_parallel
-from flyte_build.registry.referrers import Referrers
+from flyte_build.registry.referrers import Listed, Referrers
 
 SPEC_DIGEST = "build.flyte.spec-digest"
 CREATED = "org.opencontainers.image.created"
@@ -31,6 +32,7 @@ class Stored:
 
     `spec_digest` is None for what flyte-build has not built. `created` is the latest of what the image and what is
     attached to it say, None when nothing does. `parts` are the manifests of an index, `blobs` everything below.
+    `unlisted`: why nobody can say what is attached.
     """
 
     reference: ImageReference
@@ -41,6 +43,7 @@ class Stored:
     parts: tuple[Digest, ...] = ()
     blobs: tuple[Descriptor, ...] = ()
     attached: tuple[Descriptor, ...] = ()
+    unlisted: str = ""
 
     @property
     def size(self) -> int:
@@ -98,11 +101,12 @@ def list_images(client: RegistryClient, repository: Repository, counted: Counted
 
 
 def inspect_image(client: RegistryClient, name: ImageName, *, attached: bool = True) -> Stored:
-    """One image; its tags are the one it was asked by. Without `attached` nobody asks what is attached, which whoever
-    may push can make unreadable. Raises RegistryMissing when it is not there.
+    """One image; its tags are the one it was asked by. Without `attached` nobody asks what is attached.
+
+    Raises RegistryMissing when it is not there.
     """
     manifest = client.manifest(name)
-    listed = _attached(client, name.repository, manifest) if attached else ()
+    listed = _attached(client, name.repository, manifest) if attached else Listed()
     return _describe(client, name.repository, (manifest, listed), (name.tag,) if name.tag else ())
 
 
@@ -126,17 +130,17 @@ def _counting(work: Callable[[Item], Result], total: int, counted: Counted) -> C
     return counting
 
 
-def _attached(client: RegistryClient, repository: Repository, manifest: Manifest) -> tuple[Descriptor, ...]:
-    return Referrers(client.api, client.manifests).list(ImageReference(repository, manifest.descriptor.digest))
+def _attached(client: RegistryClient, repository: Repository, manifest: Manifest) -> Listed:
+    return Referrers(client.api, client.manifests).read(ImageReference(repository, manifest.descriptor.digest))
 
 
 def _describe(
     client: RegistryClient,
     repository: Repository,
-    found: tuple[Manifest, tuple[Descriptor, ...]],
+    found: tuple[Manifest, Listed],
     tags: tuple[str, ...],
 ) -> Stored:
-    manifest, attached = found
+    manifest, listed = found
     # BuildKit's cache is an index whose entries are layers.
     entries = [entry for entry in manifest.manifests[:_MOST_MANIFESTS] if entry.media_type in MANIFESTS | INDEXES]
     loose = [entry for entry in manifest.manifests if entry.media_type not in MANIFESTS | INDEXES]
@@ -150,10 +154,11 @@ def _describe(
         tags=tags,
         platforms=tuple(dict.fromkeys(config.platform for config in configs)),
         spec_digest=_spec_digest(configs),
-        created=_latest([config.created for config in configs], attached),
+        created=_latest([config.created for config in configs], listed.entries),
         parts=tuple(part.descriptor.digest for part in parts),
         blobs=_unique([*loose, *(blob for one in everything for blob in _blobs_of(one))]),
-        attached=attached,
+        attached=listed.entries,
+        unlisted=listed.unlisted,
     )
 
 
@@ -180,18 +185,6 @@ def _latest(created: Sequence[str], attached: Sequence[Descriptor]) -> datetime 
     said = [*created, *(dict(one.annotations).get(CREATED, "") for one in attached)]
     known = [moment for moment in map(parse_moment, said) if moment is not None and moment >= _EARLIEST]
     return max(known, default=None)
-
-
-def parse_moment(text: str) -> datetime | None:
-    """RFC 3339, with any number of digits after the second; None for anything else."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", text.strip(), re.IGNORECASE)
-    if match is None:
-        return None
-    offset = "+00:00" if match[2] in "Zz" else match[2]
-    try:
-        return datetime.fromisoformat(f"{match[1]}{offset}")
-    except ValueError:
-        return None
 
 
 def _unique(blobs: Sequence[Descriptor]) -> tuple[Descriptor, ...]:

@@ -100,6 +100,7 @@ def _why_it_stays(image: Stored, rule: Rule, now: datetime, newest: set[Digest])
         (bool(foreign), f"tagged {', '.join(foreign[:3])}"),
         (image.reference.digest in rule.needed or bool(rule.needed_tags & set(image.tags)), "still needed"),
         (bool(rule.needed & set(image.parts)), "still needed"),
+        (bool(image.unlisted), "what is attached to it cannot be read"),
         (image.created is None, "its age is not known"),
         (image.created is not None and now - image.created < LEAST_AGE, "younger than 24 h"),
         (image.created is not None and now - image.created < rule.older_than, "younger than asked"),

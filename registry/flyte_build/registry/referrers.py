@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flyte_build.registry.api import Api
 from flyte_build.registry.descriptors import OCI_INDEX, OCI_MANIFEST, Descriptor
 from flyte_build.registry.documents import Manifest, decode_manifest
 from flyte_build.registry.encode import extend_index
-from flyte_build.registry.errors import InvalidInput, RegistryProtocol, RegistryUnavailable
+from flyte_build.registry.errors import FlyteBuildError, InvalidInput, RegistryProtocol, RegistryUnavailable
 from flyte_build.registry.failures import is_page
 from flyte_build.registry.manifests import Manifests, Put
 from flyte_build.registry.names import ImageName, ImageReference
@@ -33,10 +34,23 @@ def signature_tag(reference: ImageReference) -> str:
     return f"{fallback_tag(reference)}.sig"
 
 
+def attestation_tag(reference: ImageReference) -> str:
+    """Where cosign keeps what is signed about a manifest (sigstore/cosign, "ATTESTATION_SPEC.md")."""
+    return f"{fallback_tag(reference)}.att"
+
+
 def tags_about(reference: ImageReference) -> tuple[str, ...]:
     """Every tag that is about a manifest: the list of what is attached to it, and cosign's."""
     listed = fallback_tag(reference)
-    return (listed, signature_tag(reference), f"{listed}.att", f"{listed}.sbom")
+    return (listed, signature_tag(reference), attestation_tag(reference), f"{listed}.sbom")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What is attached to an image. `unlisted`: why nobody can say, empty when that is all."""
+
+    entries: tuple[Descriptor, ...] = ()
+    unlisted: str = ""
 
 
 class Referrers:
@@ -57,6 +71,18 @@ class Referrers:
             found = index.manifests if index is not None and index.is_index else ()
         unique = {one.digest: one for one in found if not artifact_type or one.artifact_type == artifact_type}
         return tuple(unique[digest] for digest in sorted(unique))
+
+    def read(self, reference: ImageReference, artifact_type: str = "") -> Listed:
+        """As `list`, where a list that cannot be read is an answer: whoever may push can write it.
+
+        Raises RegistryUnavailable when nobody answers.
+        """
+        try:
+            return Listed(entries=self.list(reference, artifact_type))
+        except RegistryUnavailable:
+            raise
+        except FlyteBuildError as error:
+            return Listed(unlisted=error.sentence)
 
     def attach(self, reference: ImageReference, body: bytes) -> ImageReference:
         """As `attach_all`, for one manifest."""

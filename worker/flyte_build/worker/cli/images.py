@@ -11,16 +11,20 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
+from flyte_build.builder.installed import parse_installed
+from flyte_build.registry.artifacts import INSTALLED_TYPE
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import RegistryMissing
 from flyte_build.registry.inventory import Counted, Stored, inspect_image, list_images, shared
 from flyte_build.registry.names import Digest, ImageName, Repository
 from flyte_build.registry.prune import LEAST_AGE, Rule, Verdict, choose, remove
+from flyte_build.registry.redact import plain
 from flyte_build.worker.cli import images_installed, named
-from flyte_build.worker.cli.images_show import document, line, moment, size_of
+from flyte_build.worker.cli.images_show import attached, document, header, line, size_of, whole
 from flyte_build.worker.cli.login import Login, login_options
+from flyte_build.worker.drivers.attached import read_attached
 from flyte_build.worker.drivers.images import Needed, needed_by
-from flyte_build.worker.drivers.installed import read_installed
+from flyte_build.worker.drivers.signed import find_signatures
 
 _AGE = re.compile(r"(\d{1,6})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -41,8 +45,13 @@ def list_command(repository: Repository, as_json: bool, login: Login) -> None:
     if as_json:
         click.echo(json.dumps({"version": 1, "images": [document(one) for one in found]}))
         return
+    if found and sys.stdout.isatty():
+        click.echo(header(found))
     for one in found:
         click.echo(line(one))
+    for one in found:
+        if one.unlisted:
+            click.echo(f"what is attached to {one.reference} cannot be read: {plain(one.unlisted)}", err=True)
     common = shared(found)
     sizes = {blob.digest: blob.size for one in found for blob in one.blobs}
     number = "1 image" if len(found) == 1 else f"{len(found)} images"
@@ -64,22 +73,16 @@ def inspect(image: ImageName, every: bool, as_json: bool, login: Login) -> None:
         which = image if image.tag or image.digest else f"{image}:latest"
         hint = f"`flyte-build images list {image.repository}` says what is there"
         raise RegistryMissing(f"there is no image {which}", hint=hint) from error
-    installed = read_installed(client, found)
+    listings = read_attached(client, found.reference, INSTALLED_TYPE, parse_installed)
+    signed = find_signatures(client, found)
     if as_json:
-        shown = {**document(found, whole=True), "installed": images_installed.document(installed)}
+        counts = None if signed.unknown else {"signatures": signed.signatures, "attestations": signed.attestations}
+        shown = {**document(found, whole=True), "signed": counts}
+        shown["installed"] = images_installed.document(images_installed.believed(listings))
         click.echo(json.dumps({"version": 1, "image": shown}))
         return
-    click.echo(str(found.reference))
-    click.echo(f"  platforms  {', '.join(map(str, found.platforms)) or 'none'}")
-    click.echo(f"  spec       {found.spec_digest or 'not built by flyte-build'}")
-    click.echo(f"  created    {moment(found.created) or 'not known'}")
-    click.echo(f"  size       {size_of(found.size)}")
-    for blob in found.blobs:
-        click.echo(f"  blob       {blob.digest} {size_of(blob.size)} {blob.media_type}")
-    for text in images_installed.lines(installed, every=every):
+    for text in (*whole(found, signed), *images_installed.lines(listings, every=every), *attached(found)):
         click.echo(text)
-    for one in found.attached:
-        click.echo(f"  attached   {one.digest} {one.artifact_type or one.media_type}")
 
 
 @images.command()

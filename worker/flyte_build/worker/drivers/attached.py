@@ -67,13 +67,8 @@ def read_attached(
     """
     said: dict[ImageReference, Said] = {}
     strays: dict[ImageReference, str] = {}
-    try:
-        listed = Referrers(registry.api, registry.manifests).list(subject, artifact_type)
-    except RegistryUnavailable:
-        raise
-    except FlyteBuildError as error:
-        return Attached(unlisted=error.sentence)
-    for one in listed:
+    listed = Referrers(registry.api, registry.manifests).read(subject, artifact_type)
+    for one in listed.entries:
         reference = ImageReference(subject.repository, one.digest)
         try:
             said[reference] = read(_content(registry, subject, reference))
@@ -83,7 +78,7 @@ def read_attached(
             strays[reference] = error.sentence
         except RecursionError:
             strays[reference] = "it is nested too deeply to be read"
-    return Attached(said=said, strays=strays)
+    return Attached(said=said, strays=strays, unlisted=listed.unlisted)
 
 
 def _content(registry: RegistryClient, subject: ImageReference, reference: ImageReference) -> bytes:

@@ -12,6 +12,9 @@ from tests.builder.doubles import AMD64, ARM64, image, planned, write
 
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.difference import differences
+from flyte_build.builder.files import FileSet
+from flyte_build.builder.pinning import pinned
+from flyte_build.builder.plan import PipInstall
 from flyte_build.builder.spec import ImageSpec, PipOptions
 
 BEFORE = image().with_apt("git").with_pip("numpy", "httpx").with_env({"A": "1"}).with_copy("src", to="/app")
@@ -59,6 +62,49 @@ def test_what_was_empty_is_said_so() -> None:
     options = PipOptions(extra_args="--no-deps")
     found = said(image().with_pip("six"), image().with_pip("six", options=options))
     assert found == ["layer 1 (pip): extra_args was empty and is --no-deps"]
+
+
+def test_another_version_of_a_request_is_one_sentence() -> None:
+    before = image().with_pip("httpx==0.27.0", "Flask_Login", "idna", "six>1", "six<2")
+    after = image().with_pip("httpx==0.28.1", "flask-login<1", "idna", "six>3", "polars")
+    assert said(before, after) == [
+        "layer 1 (pip): Flask_Login is flask-login<1 now in packages",
+        "layer 1 (pip): httpx==0.27.0 is httpx==0.28.1 now in packages",
+        "layer 1 (pip): polars is new in packages",
+        "layer 1 (pip): six<2 is gone from packages",
+        "layer 1 (pip): six>1 is gone from packages",
+        "layer 1 (pip): six>3 is new in packages",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("1", "2", "what flyte-build.lock pins changed"),
+        ("1", "", "was pinned by flyte-build.lock and is as written"),
+        ("", "1", "was as written and is pinned by flyte-build.lock"),
+    ],
+)
+@pytest.mark.parametrize("options", ["", "--pre"])
+def test_a_lock_is_one_sentence_whatever_it_pins(old: str, new: str, sentence: str, options: str) -> None:
+    assert differences(locked(old, options), locked(new, options)) == (f"layer 1 (pip): {sentence}",)
+
+
+def test_what_else_changed_beside_a_lock_is_said_too() -> None:
+    assert differences(locked("1", "--pre"), locked("", "")) == (
+        "layer 1 (pip): was pinned by flyte-build.lock and is as written",
+        "layer 1 (pip): extra_args was --pre and is empty",
+    )
+
+
+def locked(pins: str, extra: str) -> dict[str, object]:
+    """A plan of one request of packages, which a lock with these pins may stand for."""
+    layer = planned(image().with_pip("six", "idna", options=PipOptions(extra_args=extra)), Path()).layers[0]
+    assert isinstance(layer, PipInstall)
+    if pins:
+        layer = pinned(layer, (f"six=={pins} --hash=sha256:{'0' * 64}",), FileSet())
+    document: dict[str, object] = json.loads(encode(layer))
+    return {"kind": "plan", "layers": [document]}
 
 
 def test_an_order_is_said() -> None:

@@ -46,6 +46,26 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
     assert (tmp_path / "flyte-build.lock").read_text(encoding="utf-8") == lock
 
 
+def test_why_names_the_packages_that_another_lock_changes_and_no_hash(tmp_path: Path, parts: Parts, where: str) -> None:
+    def why(request: str, *flags: str) -> list[str]:
+        file = spec_file(tmp_path, parts, f"pip = [{request}]")
+        done = run("flyte-build", "image", file, "--registry", where, "--why", *flags)
+        return [line.removeprefix("why trial: ") for line in done.err.splitlines() if line.startswith("why ")][1:]
+
+    why('"six==1.16.0", "idna==3.10"', "--update")
+    assert why('"six==1.16.0", "idna==3.10"', "--check") == [
+        "  layer 1 (pip): was pinned by flyte-build.lock and is as written"
+    ]
+    changed = [
+        "  layer 1 (pip): what flyte-build.lock pins changed",
+        "    certifi 2024.8.30 is new",
+        "    six 1.16.0 is 1.17.0 now",
+        "    idna 3.10 is gone",
+    ]
+    assert why('"six==1.17.0", "certifi==2024.8.30"', "--update", "--dry-run") == changed
+    assert why('"six==1.17.0", "certifi==2024.8.30"', "--locked", "--check") == changed
+
+
 def test_one_lock_pins_what_each_platform_needs(tmp_path: Path, parts: Parts, where: str) -> None:
     """Resolved once for all platforms; each gets what its marker says, and what each got is listed."""
     machines = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from flyte_build.builder.installs import PINNED_ARGUMENTS
 
 Document = Mapping[str, Any]
 _MOST = 40
 _LONGEST = 160
+_LOCKED = {
+    (True, True): "what flyte-build.lock pins changed",
+    (True, False): "was pinned by flyte-build.lock and is as written",
+    (False, True): "was as written and is pinned by flyte-build.lock",
+}
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def differences(old: Document, new: Document) -> tuple[str, ...]:
@@ -47,10 +56,41 @@ def _replaced(old: Sequence[Document], new: Sequence[Document], place: int) -> I
             yield f"{where} is new"
             continue
         left.remove(same)
-        changed = [f"{where}: {sentence}" for sentence in _fields(same, layer)]
+        changed = [f"{where}: {sentence}" for sentence in _layer(same, layer)]
         yield from changed or [f"{where} stands elsewhere"]
     for layer in left:
         yield f"a layer ({layer.get('kind')}) is gone"
+
+
+def _layer(old: Document, new: Document) -> Iterator[str]:
+    """What changed between two layers of a kind; of what is pinned, whether it is: its file is no person's."""
+    was, now = _is_locked(old), _is_locked(new)
+    if not (was or now):
+        yield from _fields(old, new)
+        return
+    left, right = _unlocked(old, was), _unlocked(new, now)
+    if was != now or old.get("tree") != new.get("tree"):
+        yield _LOCKED[was, now] if old.get("kind") == "pip" else "what the project's lock pins changed"
+    yield from _fields(left, right, leave_out=("packages", "requirements", "tree"))
+
+
+def _is_locked(layer: Document) -> bool:
+    arguments = _options(layer).get("extra_args")
+    pinned = isinstance(arguments, str) and arguments.endswith(PINNED_ARGUMENTS)
+    return layer.get("kind") == "pins" or (layer.get("kind") == "pip" and pinned)
+
+
+def _unlocked(layer: Document, locked: bool) -> Document:
+    if not locked or layer.get("kind") != "pip":
+        return layer
+    options = _options(layer)
+    arguments = str(options.get("extra_args", "")).removesuffix(PINNED_ARGUMENTS).strip()
+    return {**layer, "options": {**options, "extra_args": arguments}}
+
+
+def _options(layer: Document) -> Document:
+    options = layer.get("options")
+    return options if isinstance(options, dict) else {}
 
 
 def _fields(old: Document, new: Document, *, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
@@ -68,6 +108,11 @@ def _fields(old: Document, new: Document, *, leave_out: tuple[str, ...] = ()) ->
 
 def _items(key: str, old: list[Any], new: list[Any]) -> Iterator[str]:
     before, after = ({_name(item): item for item in items} for items in (old, new))
+    if key == "packages":
+        moved = _moved({*before} - {*after}, {*after} - {*before})
+        for was, now in moved.items():
+            yield f"{was} is {now} now in {key}"
+            del before[was], after[now]
     for name in sorted({*before, *after}):
         if name not in after:
             yield f"{name} is gone from {key}"
@@ -77,6 +122,25 @@ def _items(key: str, old: list[Any], new: list[Any]) -> Iterator[str]:
             yield f"{name} changed in {key}"
     if {*before} == {*after} and sorted(map(_text, old)) == sorted(map(_text, new)):
         yield f"the order of {key} changed"
+
+
+def _moved(gone: set[str], new: set[str]) -> dict[str, str]:
+    """Requests of the same package, the old one and the new one, where there is one of each."""
+    left, right = ({one: _package(one) for one in texts} for texts in (gone, new))
+    once = [
+        name for name in left.values() if name and [*left.values()].count(name) == [*right.values()].count(name) == 1
+    ]
+    return {
+        next(one for one, name in left.items() if name == wanted): next(
+            one for one, name in right.items() if name == wanted
+        )
+        for wanted in sorted(once)
+    }
+
+
+def _package(request: str) -> str:
+    found = _PACKAGE.match(request)
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
 
 
 def _name(item: Any) -> str:  # noqa: ANN401 - whatever a plan of any age holds

@@ -9,6 +9,9 @@ from flyte_build.builder.layers import PipOptions, SecretMount
 from flyte_build.builder.trees import FileTree
 from flyte_build.registry.names import Digest
 
+# What a lock makes of a request of packages (`pinning.py`).
+PINS_FILE, PINNED_ARGUMENTS = "pins.txt", "--require-hashes --no-deps"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipInstall:
@@ -20,6 +23,11 @@ class PipInstall:
     tree: FileTree = FileTree()
     options: PipOptions = PipOptions()
     secrets: tuple[SecretMount, ...] = ()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether all of it are exact versions of a lock's."""
+        return self.requirements == (PINS_FILE,) and self.options.extra_args.endswith(PINNED_ARGUMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

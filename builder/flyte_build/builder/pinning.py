@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from flyte_build.builder.canonical import digest_of
 from flyte_build.builder.files import FileSet
+from flyte_build.builder.installs import PINNED_ARGUMENTS, PINS_FILE
 from flyte_build.builder.lock import FILE_NAME, Lock
 from flyte_build.builder.machine import Machine
 from flyte_build.builder.plan import FileTree, PipInstall, PixiInstall, PlanFile, PlanLayer, UvSync, WheelInstall
@@ -19,8 +20,6 @@ from flyte_build.builder.uv import cache_folder
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import Digest, ImageName, ImageReference
-
-PINS_FILE = "pins.txt"
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ def pinned(layer: PipInstall, pins: tuple[str, ...], files: FileSet) -> PipInsta
         Path(writer.name).replace(place)
     files.sources.setdefault(sha256, place)
     tree = FileTree(files=(PlanFile(path=PINS_FILE, sha256=sha256, size=len(content)),))
-    options = replace(layer.options, extra_args=f"{layer.options.extra_args} --require-hashes --no-deps".strip())
+    options = replace(layer.options, extra_args=f"{layer.options.extra_args} {PINNED_ARGUMENTS}".strip())
     return PipInstall(requirements=(PINS_FILE,), tree=tree, options=options, secrets=layer.secrets)
 
 

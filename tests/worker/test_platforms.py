@@ -1,4 +1,4 @@
-"""Whose platforms a build has, and what is said when no worker builds for them."""
+"""Whose platforms a build has, and the sentence for when no worker builds for them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from flyteidl2.imagebuilder.definition_pb2 import ImageSpec
-from tests.worker.conftest import Building, Clock, Served
-from tests.worker.make import new_action, new_build
+from tests.worker.conftest import Building, Served
 from tests.worker.sdk import ask_for_build, wait_for_end
 
 from flyte_build.registry.errors import InvalidInput
-from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.platforms import nobody, platforms_of
-from flyte_build.worker.builds.records import Builds
-from flyte_build.worker.builds.upkeep import Upkeep
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 BOTH = f"{AMD},{ARM}"
@@ -80,41 +76,3 @@ def test_nobody_builds_it_because(platforms: str, workers: tuple[str, ...], expe
     said = nobody(platforms, workers)
     assert said.startswith(expected)
     assert bool(said) == bool(expected)
-
-
-def lines(logs: BuildLogs, build: str) -> list[str]:
-    return [line.text for line in logs.view(build).read(0).lines]
-
-
-def test_a_build_that_nobody_takes_says_why_once_and_again_when_the_reason_is_another(
-    builds: Builds, logs: BuildLogs, clock: Clock
-) -> None:
-    _, arm = builds.submit(new_build(platforms=ARM), new_action("r1"))
-    _, amd = builds.submit(new_build(platforms=AMD), new_action("r2"))
-    upkeep, other = Upkeep(builds), Upkeep(builds)
-    upkeep.once()
-    assert lines(logs, arm.id) == [], "a worker may be about to come"
-    clock.now += 31
-    upkeep.seen("w", AMD, 1)
-    for one in (upkeep, other, upkeep):
-        one.once()
-    (said,) = lines(logs, arm.id)
-    assert "--platform linux/arm64" in said
-    assert lines(logs, amd.id) == []
-    clock.now += 31
-    upkeep.once()
-    assert lines(logs, arm.id)[1:] == [
-        "no worker takes builds: they wait until one is started, or has its engine again (its log says why)"
-    ]
-    upkeep.seen("a", ARM, 1)
-    upkeep.once()
-    assert len(lines(logs, arm.id)) == 2
-    assert builds.waiting(ARM) == (arm.id,)
-
-
-def test_a_build_that_waits_for_its_turn_only_says_nothing(builds: Builds, logs: BuildLogs, clock: Clock) -> None:
-    _, build = builds.submit(new_build(platforms=AMD, most_running=1), new_action("r1"))
-    clock.now += 3600
-    Upkeep(builds).seen("w", "", 1)
-    Upkeep(builds).once()
-    assert lines(logs, build.id) == []

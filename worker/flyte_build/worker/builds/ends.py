@@ -41,7 +41,7 @@ def running(session: Session, row: BuildRow, now: float) -> tuple[str, ...]:
 def back(row: BuildRow, at: float) -> None:
     """Nobody's, and in the queue since (or from) `at`; what it was split into stays."""
     row.state, row.owner, row.lease_until = BuildState.QUEUED.value, "", 0
-    row.not_before, row.image_key = at, ""
+    row.not_before, row.image_key, row.waits = at, "", ""
 
 
 def requeue(session: Session, row: BuildRow, now: float, *, not_before: float = 0.0) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import func, or_, select
 
@@ -11,7 +11,10 @@ from flyte_build.worker.builds.values import BuildState
 from flyte_build.worker.database.schema import BuildRow
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
+
+_Query = TypeVar("_Query", bound="Select[object]")
 
 
 def covers(worker: str, build: str) -> bool:
@@ -20,15 +23,23 @@ def covers(worker: str, build: str) -> bool:
 
 
 def next_in_line(session: Session, platforms: str, now: float, limit: int) -> tuple[str, ...]:
-    """The ids in the queue that a worker for `platforms` can take now.
+    """The ids in the queue that a worker for `platforms` can take now, in line.
 
-    A project's place in line is the number of its builds that run or wait before: one with two hundred in the queue
-    does not keep another's first one waiting, and one that runs as many as it may waits. Joining finished
-    parts is work for anybody.
+    A project that runs as many as it may waits. Joining finished parts is work for anybody.
     """
     queued = BuildRow.state == BuildState.QUEUED.value
     kinds = session.scalars(select(BuildRow.platforms).where(queued).distinct()).all()
     doable = or_(BuildRow.platforms.in_([kind for kind in kinds if covers(platforms, kind)]), BuildRow.parts > 0)
+    query = in_line(select(BuildRow.id), doable, BuildRow.not_before <= now, may_run())
+    return tuple(session.scalars(query.limit(limit)))
+
+
+def in_line(query: _Query, *such: ColumnElement[bool]) -> _Query:
+    """What `query` selects of the builds in the queue that are `such`, the next one first.
+
+    A project's place in line is the number of its builds that run or wait before: one with two hundred in the queue
+    does not keep another's first one waiting.
+    """
     place = func.row_number().over(
         partition_by=(BuildRow.project, BuildRow.domain), order_by=(BuildRow.created_at, BuildRow.id)
     )
@@ -39,11 +50,8 @@ def next_in_line(session: Session, platforms: str, now: float, limit: int) -> tu
         .subquery()
     )
     theirs = (running.c.project == BuildRow.project) & (running.c.domain == BuildRow.domain)
-    query = (
-        select(BuildRow.id)
-        .outerjoin(running, theirs)
-        .where(queued, doable, BuildRow.not_before <= now, may_run())
+    return (
+        query.outerjoin_from(BuildRow, running, theirs)
+        .where(BuildRow.state == BuildState.QUEUED.value, *such)
         .order_by(place + func.coalesce(running.c.builds, 0), BuildRow.created_at, BuildRow.id)
-        .limit(limit)
     )
-    return tuple(session.scalars(query))

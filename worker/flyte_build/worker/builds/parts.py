@@ -44,7 +44,7 @@ def split_queued(session: Session, now: float, alive_since: float) -> list[Build
 def _split(session: Session, row: BuildRow, now: float) -> None:
     names = row.platforms.split(",")
     row.state, row.owner, row.lease_until = BuildState.RUNNING.value, "", FOREVER
-    row.parts, row.started_at = len(names), now
+    row.parts, row.started_at, row.waits = len(names), now, ""
     whole = NewBuild(
         project=row.project,
         domain=row.domain,

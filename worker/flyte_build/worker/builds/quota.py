@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, ScalarSelect, func, or_, select, text
 from sqlalchemy.orm import aliased
 
 from flyte_build.registry.errors import ServiceQuota
@@ -40,12 +40,17 @@ def _waits() -> ColumnElement[bool]:
     return or_(BuildRow.state == BuildState.QUEUED.value, split)
 
 
-def may_run() -> ColumnElement[bool]:
-    """The condition that a build's project runs fewer builds than it may. A build that was split runs by its parts."""
+def running() -> ScalarSelect[int]:
+    """How many builds the project of a build runs. A build that was split runs by its parts."""
     other = aliased(BuildRow)
     theirs = (other.project == BuildRow.project) & (other.domain == BuildRow.domain)
-    running = select(func.count()).where(theirs, other.state == BuildState.RUNNING.value, other.owner != "")
-    return or_(BuildRow.most_running == 0, running.correlate(BuildRow).scalar_subquery() < BuildRow.most_running)
+    count = select(func.count()).where(theirs, other.state == BuildState.RUNNING.value, other.owner != "")
+    return count.correlate(BuildRow).scalar_subquery()
+
+
+def may_run() -> ColumnElement[bool]:
+    """The condition that a build's project runs fewer builds than it may."""
+    return or_(BuildRow.most_running == 0, running() < BuildRow.most_running)
 
 
 def one_at_a_time(session: Session, project: str, domain: str) -> None:

@@ -90,9 +90,8 @@ class Upkeep:
         self._builds.bell.ring(*woken)
 
     def say_why(self) -> None:
-        """Says in the logs of builds that nobody can take that it is so."""
-        with self._builds.database.write() as session:
-            told = say_why(session, self._builds.clock(), self._builds.lease_seconds)
+        """Says in the logs of builds that wait why they do."""
+        told = say_why(self._builds.database, self._builds.clock(), self._builds.lease_seconds)
         self._builds.bell.ring(*map(bell_of, told))
 
     def seen(self, owner: str, platforms: str, slots: int, *, signs: bool = False) -> None:

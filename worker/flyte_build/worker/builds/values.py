@@ -59,7 +59,7 @@ class NewBuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One build as the database has it; times in seconds since 1970."""
+    """One build as the database has it; times in seconds since 1970. `waits`: why it does, while it is queued."""
 
     id: str
     project: str
@@ -96,6 +96,7 @@ class Build:
     failure: str
     trace: str
     guarded: bool
+    waits: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,47 +1,78 @@
-"""Says in the log of a build that waits why nobody takes it: who asked reads nothing else."""
+"""Says in the log of a build why it waits: who asked reads nothing else."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, select
 
 from flyte_build.worker.builds.entries import Entry
-from flyte_build.worker.builds.platforms import nobody
+from flyte_build.worker.builds.order import in_line
+from flyte_build.worker.builds.quota import running
+from flyte_build.worker.builds.reasons import Hands, Waiting, reasons
 from flyte_build.worker.builds.values import BuildState
 from flyte_build.worker.database.schema import BuildLogRow, BuildRow, WorkerRow
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from flyte_build.worker.database.engine import Database
+
+# The part of the queue that is looked at, and how many are told in one transaction.
+_LINE = 1000
 _MOST = 100
 
 
-def say_why(session: Session, now: float, patience: float) -> list[str]:
-    """Notes it for builds that wait for `patience` seconds and that no worker of the last `patience` seconds takes.
+def say_why(database: Database, now: float, patience: float) -> list[str]:
+    """Notes it for those whose log does not say so yet (see `reasons`); the ids of the builds whose logs grew.
 
-    Once: while a build waits nothing else is written, so it is the last thing in its log. The ids of the builds.
+    Workers live that were seen in the last `patience` seconds.
     """
-    since = (BuildRow.created_at < now - patience) & (BuildRow.not_before < now - patience)
-    waits = (BuildRow.state == BuildState.QUEUED.value, BuildRow.parts == 0, BuildRow.parent_id.is_(None), since)
-    kinds = session.scalars(select(BuildRow.platforms).where(*waits).distinct()).all()
-    if not kinds:
+    with database.read() as session:
+        line = _line(session, now)
+        workers = _workers(session, now - patience) if line else ()
+    new = [(build, why) for build, why in reasons(line, workers, now, patience) if why != build.said][:_MOST]
+    if not new:
         return []
-    workers = session.scalars(select(WorkerRow.platforms).where(WorkerRow.seen_at >= now - patience)).all()
-    told: list[str] = []
-    last = select(BuildLogRow.entries).where(BuildLogRow.build_id == BuildRow.id)
-    last = last.order_by(BuildLogRow.id.desc()).limit(1)
-    for kind, why in ((kind, nobody(kind, workers)) for kind in kinds):
-        if not why:
-            continue
-        silent = last.scalar_subquery()
-        query = select(BuildRow.id).where(*waits, BuildRow.platforms == kind)
-        query = query.where(or_(silent.is_(None), ~silent.contains(why, autoescape=True))).limit(_MOST)
-        for build_id in session.scalars(query.with_for_update(skip_locked=True)).all():
-            # Somebody else may have said it while we waited for the row.
-            said = session.scalar(last.correlate(None).where(BuildRow.id == build_id))
-            if why not in (said or ""):
-                entry = Entry(at=now, kind="note", text=why).encode()
-                session.add(BuildLogRow(build_id=build_id, bytes=len(entry) + 1, entries=entry))
-                told.append(build_id)
-    return told
+    with database.write() as session:
+        return [build.parent_id or build.id for build, why in new if _say(session, build, why, now)]
+
+
+def _line(session: Session, now: float) -> tuple[Waiting, ...]:
+    # What was split and is to be joined is work for any worker.
+    platforms = case((BuildRow.parts > 0, ""), else_=BuildRow.platforms)
+    since = case((BuildRow.not_before > BuildRow.created_at, BuildRow.not_before), else_=BuildRow.created_at)
+    whose = (BuildRow.id, BuildRow.parent_id, BuildRow.project, BuildRow.domain, BuildRow.most_running)
+    query = select(
+        *whose,
+        BuildRow.waits.label("said"),
+        platforms.label("platforms"),
+        since.label("since"),
+        running().label("running"),
+    )
+    found = session.execute(in_line(query, BuildRow.not_before <= now).limit(_LINE))
+    return tuple(Waiting(**row) for row in found.mappings())
+
+
+def _workers(session: Session, alive_since: float) -> tuple[Hands, ...]:
+    has = (BuildRow.owner == WorkerRow.owner) & (BuildRow.state == BuildState.RUNNING.value)
+    busy = select(func.count()).where(has).correlate(WorkerRow).scalar_subquery()
+    query = select(WorkerRow.platforms, WorkerRow.slots - busy).where(WorkerRow.seen_at >= alive_since)
+    return tuple(Hands(platforms=platforms, free=free) for platforms, free in session.execute(query))
+
+
+def _say(session: Session, build: Waiting, why: str, now: float) -> bool:
+    """Whether it was said now: not when the build was taken meanwhile, or another process said it.
+
+    A build that somebody holds is told the next time. Nobody is waited for here, so the order of the locks is free.
+    """
+    log = build.parent_id or build.id
+    query = select(BuildRow).where(BuildRow.id.in_({log, build.id}))
+    held = {row.id: row for row in session.scalars(query.with_for_update(skip_locked=True))}
+    row = held.get(build.id)
+    if row is None or log not in held or row.state != BuildState.QUEUED.value or row.waits == why:
+        return False
+    entry = Entry(at=now, kind="note", text=why).encode()
+    session.add(BuildLogRow(build_id=log, bytes=len(entry) + 1, entries=entry))
+    row.waits = why
+    return True

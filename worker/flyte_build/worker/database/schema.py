@@ -110,6 +110,8 @@ class BuildRow(Base):
     guarded: Mapped[bool] = mapped_column(default=False, server_default=false())
     # What its spec was planned with besides its own bytes (`builds.images.Resolved`, JSON); empty for a plan.
     bases: Mapped[str] = mapped_column(default="", server_default="")
+    # Why it waits in the queue, as its log said last.
+    waits: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ImageRow(Base):

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from flyte_build.worker.builds.listing import Wanted, newest, runs_of, stop
 from flyte_build.worker.builds.logs import bell_of
-from flyte_build.worker.builds.values import ACTIVE
+from flyte_build.worker.builds.values import ACTIVE, BuildState
 from flyte_build.worker.endpoint.callers import caller
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def build_document(build: Build) -> dict[str, object]:
         "status": build.status,
         "reference": build.reference,
         "spec_digest": build.spec_digest,
+        "waits": build.waits if build.state == BuildState.QUEUED.value else "",
         "attempts": build.attempts,
         "created_at": build.created_at,
         "started_at": build.started_at,

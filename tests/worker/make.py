@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from flyteidl2.core import tasks_pb2
 from flyteidl2.task import run_pb2, task_definition_pb2
 
+from flyte_build.worker.builds import rows
 from flyte_build.worker.builds.values import NewBuild
+from flyte_build.worker.database.engine import Database
 from flyte_build.worker.runs.values import Action, ActionName, Kind, NewAction
 
 NAME = ActionName(project="p", domain="development", run="r1")
@@ -32,6 +35,22 @@ def new_build(**changes: object) -> NewBuild:
         guarded=False,
     )
     return replace(build, **changes)  # type: ignore[arg-type]
+
+
+def keep(database: Database, build_id: str, *, joined: str = "", **changes: object) -> None:
+    """A build of this id, which failed."""
+    with database.write() as session:
+        row = rows.new_row(new_build(target=f"{build_id[:5]}:1", **changes), 1_800_000_000.0)
+        row.id, row.state, row.joined_id = build_id, "joined" if joined else "failed", joined or None
+        session.add(row)
+
+
+def kept(state: Path, *builds: tuple[str, str]) -> None:
+    """Builds of these ids and projects, which failed, in the database of a service."""
+    database = Database(f"sqlite:///{state / 'flyte-build.db'}")
+    for build_id, project in builds:
+        keep(database, build_id, project=project)
+    database.close()
 
 
 def action(**changes: object) -> Action:

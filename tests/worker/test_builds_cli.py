@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from connectrpc.errors import ConnectError
 from tests.worker.conftest import REFERENCE, Building, Served
+from tests.worker.make import kept
 from tests.worker.sdk import ask_for_build, wait_for_end
 
 from flyte_build.builder.engine import StepEnded, StepOutput, StepProgress, StepStarted
@@ -87,7 +88,9 @@ def test_a_failed_build_gives_an_exit_code_to_who_follows_it(
 
 
 @pytest.mark.real
-def test_a_log_is_followed_over_a_restart_of_the_service(serving: Callable[..., Served], building: Building) -> None:
+def test_a_log_is_followed_over_a_restart_of_the_service_by_a_short_id_that_another_build_has_then(
+    serving: Callable[..., Served], building: Building
+) -> None:
     gone = threading.Event()
 
     def act(request: BuildRequest, cancelled: threading.Event) -> None:
@@ -104,7 +107,7 @@ def test_a_log_is_followed_over_a_restart_of_the_service(serving: Callable[..., 
     heard: list[str] = []
 
     def follow() -> None:
-        for entry in BuildsClient(endpoint=Endpoint.parse(first.url)).log(build, follow=True):
+        for entry in BuildsClient(endpoint=Endpoint.parse(first.url)).log(build[:8], follow=True):
             heard.append(entry.text if isinstance(entry, Entry) else entry["state"])
             if heard == ["resolving", "pushing"]:
                 gone.set()
@@ -112,6 +115,7 @@ def test_a_log_is_followed_over_a_restart_of_the_service(serving: Callable[..., 
     follower = threading.Thread(target=follow)
     follower.start()
     assert gone.wait(10)
+    kept(first.state, (f"{build[:8]}{'0' * 24}", "p"))
     first.stop()
     serving(port=port)
     follower.join(30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from flyte_build.worker.runs.actions import Actions
 
 MOST = 1000
+# As git has it: of a shorter one it is luck that it means one thing.
+SHORTEST = 4
+_SHORT = re.compile(rf"[0-9a-f]{{{SHORTEST},32}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,17 @@ def newest(database: Database, wanted: Wanted, may: May = everything) -> tuple[B
     query = select(BuildRow).filter_by(**given).order_by(BuildRow.created_at.desc(), BuildRow.id)
     with database.read() as session:
         query = query.where(within(session, BuildRow, may)).limit(min(wanted.limit, MOST))
+        return tuple(value_of(Build, row) for row in session.scalars(query))
+
+
+def beginning(database: Database, prefix: str, may: May = everything, limit: int = MOST) -> tuple[Build, ...]:
+    """The builds whose ids begin with at least `SHORTEST` characters; only of those that `may` lets through."""
+    if not _SHORT.fullmatch(prefix):
+        return ()
+    # Digits of ids come before "g" in every order of texts, and a range finds them by the primary key.
+    query = select(BuildRow).where(BuildRow.id.between(prefix, f"{prefix}g"), BuildRow.id.startswith(prefix))
+    with database.read() as session:
+        query = query.where(within(session, BuildRow, may)).order_by(BuildRow.id).limit(limit)
         return tuple(value_of(Build, row) for row in session.scalars(query))
 
 

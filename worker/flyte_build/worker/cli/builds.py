@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,8 +58,10 @@ def list_(
     if as_json:
         click.echo(json.dumps({"version": 1, "builds": found}))
         return
+    # A terminal is read by people; whatever else reads a line may compare its id.
+    short = sys.stdout.isatty()
     for build in found:
-        click.echo(row(build))
+        click.echo(row(build, short=short))
     if not found:
         click.echo("there are no such builds", err=True)
 
@@ -102,7 +105,8 @@ def logs(build: str, follow: bool, as_json: bool, endpoint: str | None, insecure
 def cancel(build: str, as_json: bool, endpoint: str | None, insecure: bool) -> None:
     """Stop a build, for everybody who waits for it."""
     client = client_of(endpoint, insecure=insecure)
-    state = client.show(build)["state"]
+    found = client.show(build)
+    build, state = str(found["id"]), found["state"]
     runs = client.cancel(build)
     if as_json:
         click.echo(json.dumps({"version": 1, "id": build, "runs": runs}))

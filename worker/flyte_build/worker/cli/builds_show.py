@@ -11,15 +11,20 @@ from flyte_build.worker.drivers.lines import is_noise
 from flyte_build.worker.stores.logs import clean
 
 _FIELDS = ("target", "state", "waits", "status", "reference", "spec_digest", "attempts", "seconds", "step", "error")
+_ID, _SHORT = 32, 8
 
 
-def row(build: Mapping[str, Any]) -> str:
-    """A build on one line: id, state, when, how long, project, target; reference, error or why it waits."""
+def row(build: Mapping[str, Any], *, short: bool = False) -> str:
+    """A build on one line: id, state, when, how long, project, target; reference, error or why it waits.
+
+    `short`: as much of the id as nearly always means one build.
+    """
+    width = _SHORT if short else _ID
     seconds = build["seconds"]
     took = f"{seconds:.1f} s" if seconds is not None else ""
     end = build["reference"] or _first(build["error"]) or build.get("waits", "")
     words = (
-        f"{_plain(build['id']):32}  {_plain(build['state']):9}  {_clock(build['created_at'])}  {took:>9}",
+        f"{_plain(build['id'])[:width]:{width}}  {_plain(build['state']):9}  {_clock(build['created_at'])}  {took:>9}",
         f"{_plain(build['project'])}/{_plain(build['domain'])}  {_plain(build['target'])}  {_plain(end)}",
     )
     return "  ".join(words).rstrip()

@@ -25,6 +25,7 @@ from flyte_build.worker.client.bearer import advice, bearer
 _PATH = "/api/v1/builds"
 _MAX_ANSWER = 16 << 20
 _MAX_LINE = 1 << 20
+_ID = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,10 @@ class BuildsClient:
         return tuple(self._document("GET", f"{_PATH}?{urlencode(wanted)}")["builds"])
 
     def show(self, build_id: str) -> Mapping[str, Any]:
-        """One build. ServiceError when there is none."""
+        """One build; as in all calls the beginning of its id is enough.
+
+        ServiceError when there is none, or that begins the ids of several.
+        """
         return dict(self._document("GET", f"{_PATH}/{quote(build_id, safe='')}")["build"])
 
     def cancel(self, build_id: str) -> int:
@@ -71,6 +75,8 @@ class BuildsClient:
         position, away_since = 0, None
         while True:
             try:
+                # What begins one id now may begin two when a service that was away is asked again.
+                build_id = build_id if len(build_id) == _ID else str(self.show(build_id)["id"])
                 for line in self._lines(
                     f"{_PATH}/{quote(build_id, safe='')}/log?after={position}&follow={int(follow)}"
                 ):
@@ -137,12 +143,17 @@ class BuildsClient:
     def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
         if answer.status == 200:
             return
-        said = _reason(answer.read(64 * 1024)) or f"it answered {answer.status}"
+        # Several builds have to be told apart.
+        limit = 1000 if answer.status == 409 else 200
+        said = _reason(answer.read(64 * 1024), limit) or f"it answered {answer.status}"
         error: FlyteBuildError = ServiceError(f"{self.endpoint}: {said}", hint="is it a flyte-build endpoint?")
         if answer.status in (401, 403):
             error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=advice())
         elif answer.status == 404 and said.startswith("there is no build"):
-            error = ServiceError(f"{said.removesuffix(' here')} at {self.endpoint}", hint="flyte-build builds list")
+            listed = f"`flyte-build builds list --endpoint {self.endpoint}` says which there are"
+            error = ServiceError(said.replace(" here", f" at {self.endpoint}", 1), hint=listed)
+        elif answer.status == 409:
+            error = ServiceError(f"{self.endpoint}: {said}", hint="give more of the id")
         elif answer.status == 422:
             error = ServiceError(f"{self.endpoint} refused the build: {said}")
         elif answer.status == 429:
@@ -156,9 +167,9 @@ class BuildsClient:
         raise error
 
 
-def _reason(body: bytes) -> str:
+def _reason(body: bytes, limit: int) -> str:
     try:
-        return plain(str(json.loads(body)["error"]))
+        return plain(str(json.loads(body)["error"]), limit)
     except (ValueError, KeyError, TypeError):
         return plain(body.decode(errors="replace"), 100)
 

@@ -5,6 +5,8 @@ GET  /api/v1/builds/ID
 GET  /api/v1/builds/ID/log?after=POSITION&follow=1     one JSON document a line: entries, `{"position": N}` after
                                                        each portion, and at the end `{"state": …}`
 POST /api/v1/builds/ID/cancel
+
+ID may be the beginning of one: 409 with the candidates when it means several.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from flyte_build.worker.builds.listing import Wanted, newest, runs_of, stop
+from flyte_build.worker.builds.listing import SHORTEST, Wanted, beginning, newest, runs_of, stop
 from flyte_build.worker.builds.logs import bell_of
 from flyte_build.worker.builds.values import ACTIVE, BuildState
 from flyte_build.worker.endpoint.callers import caller
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from flyte_build.worker.endpoint.parts import Parts
 
 BUILDS_PATH = "/api/v1/builds"
+# So many of the builds that a short id may mean are told.
+_NAMED = 5
 _LOOK_SECONDS = 0.5
 # An empty line after so long: only by writing does a server learn that nobody reads any more.
 _REPEAT_SECONDS = 15.0
@@ -66,16 +70,16 @@ class BuildsApi:
 
     async def _show(self, request: Request) -> Response:
         build = await self._find(request)
-        if build is None:
-            return _missing(request)
+        if isinstance(build, Response):
+            return build
         runs = await asyncio.to_thread(runs_of, self._parts.database, build.id)
         document = {**build_document(build), "log": build.error_log, "runs": [str(run.full_name) for run in runs]}
         return JSONResponse({"version": 1, "build": document})
 
     async def _log(self, request: Request) -> Response:
         build = await self._find(request)
-        if build is None:
-            return _missing(request)
+        if isinstance(build, Response):
+            return build
         after = request.query_params.get("after", "")
         position = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
         follow = request.query_params.get("follow", "") == "1"
@@ -83,16 +87,24 @@ class BuildsApi:
 
     async def _cancel(self, request: Request) -> Response:
         build = await self._find(request)
-        if build is None:
-            return _missing(request)
+        if isinstance(build, Response):
+            return build
         parts, reason = self._parts, "the build was cancelled"
         stopped = await asyncio.to_thread(stop, parts.database, parts.builds, parts.actions, build.id, reason)
         return JSONResponse({"version": 1, "id": build.id, "runs": stopped})
 
-    async def _find(self, request: Request) -> Build | None:
-        found = await asyncio.to_thread(self._parts.builds.get, request.path_params["build"])
+    async def _find(self, request: Request) -> Build | Response:
+        """The build that an id, or the beginning of one, means; the answer if it means none or several."""
+        asked, may, builds = request.path_params["build"], caller().may, self._parts.builds
+        found = await asyncio.to_thread(builds.get, asked)
         # To those who may not see it, it is not there.
-        return found if found is not None and caller().may(found.project, found.domain) else None
+        if found is not None and may(found.project, found.domain):
+            return found
+        several = await asyncio.to_thread(beginning, self._parts.database, asked, may, _NAMED + 1)
+        if len(several) > 1:
+            return _ambiguous(asked, several)
+        only = await asyncio.to_thread(builds.get, several[0].id) if several else None
+        return only or _missing(asked)
 
     async def _entries(self, build: Build, position: int, *, follow: bool) -> AsyncIterator[str]:
         parts, now, said_at = self._parts, build, time.monotonic()
@@ -147,6 +159,13 @@ def build_document(build: Build) -> dict[str, object]:
     }
 
 
-def _missing(request: Request) -> Response:
-    error = f"there is no build {request.path_params['build'][:80]} here"
-    return JSONResponse({"version": 1, "error": error}, status_code=404)
+def _missing(asked: str) -> Response:
+    why = "" if len(asked) >= SHORTEST else f": of an id at least {SHORTEST} characters are needed"
+    return JSONResponse({"version": 1, "error": f"there is no build {asked[:80]} here{why}"}, status_code=404)
+
+
+def _ambiguous(asked: str, several: tuple[Build, ...]) -> Response:
+    count = len(several) if len(several) <= _NAMED else f"more than {_NAMED}"
+    *names, last = (f"{build.id} ({build.state}, {build.target})" for build in several[:_NAMED])
+    error = f"{asked} begins the ids of {count} builds: {', '.join(names)} and {last}"
+    return JSONResponse({"version": 1, "error": error}, status_code=409)

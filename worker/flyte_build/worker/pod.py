@@ -8,23 +8,24 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flyte_build.registry.errors import ServiceError, ServiceUnavailable
+from flyte_build.registry.errors import ServiceError
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import LEASE_SECONDS, Builds
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions, no_trouble
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
+from flyte_build.worker.database.patience import create_patiently
 from flyte_build.worker.logging import prepare_log
 from flyte_build.worker.operating.operating import Operating
 from flyte_build.worker.pod_health import telling
 from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
+from flyte_build.worker.signals import heard
 from flyte_build.worker.state import mark
 from flyte_build.worker.stores.choose import store_at
 from flyte_build.worker.stores.local import LocalStore
@@ -77,7 +78,7 @@ def work(
     """Works until SIGTERM or SIGINT (in the main thread), or until `stop` is set; `ready` is told the worker's name.
 
     The first signal lets running builds end, the second puts them back into the queue. Raises InvalidInput for URLs
-    that mean nothing, ServiceError when the database's tables are of another release.
+    that mean nothing, ServiceError when the database does not answer for two minutes, or is of another release.
     """
     prepare_log(settings.log_format)
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -86,8 +87,8 @@ def work(
     operating = Operating.open("flyte-build-worker")
     store = store_at(settings.store, settings.state, base_url=str, clock=time.time)
     stopping = stop or threading.Event()
-    with _signals(stopping) as again, _scratch(settings.state, owner) as scratch:
-        _patiently(database.create, stopping)
+    with heard(stopping) as again, _scratch(settings.state, owner) as scratch:
+        create_patiently(database, stopping)
         if isinstance(store, LocalStore):
             store.open(receives=False)
         else:
@@ -138,39 +139,8 @@ def _drain(worker: BuildWorker, seconds: float, again: threading.Event) -> None:
         pass
 
 
-def _patiently(create: Callable[[], None], stopping: threading.Event) -> None:
-    """In a cluster everything starts at once: a database that does not answer yet is waited for."""
-    while not stopping.is_set():
-        try:
-            create()
-        except ServiceUnavailable as error:
-            _log.warning("%s; trying again", error.sentence)
-            stopping.wait(2)
-        else:
-            return
-
-
 def _say(owner: str) -> None:
     _log.info("worker %s is ready", owner)
-
-
-@contextlib.contextmanager
-def _signals(stopping: threading.Event) -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set `stopping`, a second one the event that this yields."""
-    again = threading.Event()
-
-    def heard(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of handlers
-        (again if stopping.is_set() else stopping).set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield again
-        return
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield again
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

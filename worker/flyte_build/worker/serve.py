@@ -23,6 +23,7 @@ from flyte_build.worker.endpoint.assembly import Place, Service
 from flyte_build.worker.endpoint.guards import Names
 from flyte_build.worker.endpoint.place import announced, check_host, check_tls, listening, locked
 from flyte_build.worker.logging import prepare_log
+from flyte_build.worker.signals import heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,8 +48,8 @@ class ServeSettings:
     `build_task`: whether builds are answered here, or by the task that somebody registered.
     `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
-    loopback is listened on. `tls` is a certificate chain and
-    its key (PEM). `signs`, `engine_trouble`: see `WorkerOptions`.
+    loopback is listened on. `tls` is a certificate chain and its key (PEM).
+    `signs`, `engine_trouble`: see `WorkerOptions`.
     """
 
     host: str = "127.0.0.1"
@@ -93,7 +94,8 @@ def serve(
 ) -> None:
     """Serves until SIGINT or SIGTERM (in the main thread), or until `stop` is set; `ready` is told the URL.
 
-    Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken.
+    Raises InvalidInput for a host that is not loopback, ServiceError when the port or the state directory is taken, or
+    the database does not answer for two minutes.
     """
     prepare_log(settings.log_format)
     check_host(settings.host, settings.public_url or "", guarded=settings.access is not None)
@@ -135,8 +137,12 @@ def serve(
             ssl_certfile=settings.tls[0] if settings.tls else None,
             ssl_keyfile=settings.tls[1] if settings.tls else None,
         )
+        stopping = stop or threading.Event()
+        with heard(stopping):
+            if not service.ready(stopping):
+                return
         service.start()
-        server = _Server(config, service.release, stop or threading.Event())
+        server = _Server(config, service.release, stopping)
         try:
             with announced(settings.state, url):
                 _log.info("listening on %s, images go to %s", url, settings.registry or "what is asked")

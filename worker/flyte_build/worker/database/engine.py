@@ -38,7 +38,8 @@ def value_of(kind: type[_T], row: Base) -> _T:
 class Database:
     """A database by URL: `sqlite:///file` or `postgresql://user:password@host/name`.
 
-    SQLite runs in WAL mode, so that readers never wait for the writer. Raises InvalidInput for another URL.
+    SQLite runs in WAL mode, so that readers never wait for the writer. `is_server`: another process answers, which may
+    be away. Raises InvalidInput for another URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -51,6 +52,7 @@ class Database:
             self._engine = create_engine(
                 parsed, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=10, connect_args=_PATIENCE
             )
+        self.is_server = parsed.get_backend_name() != "sqlite"
         self._writer: Engine = self._engine.execution_options(flyte_build_writes=True)
 
     def create(self) -> None:

@@ -18,6 +18,7 @@ from flyte_build.worker.builds.upkeep import Upkeep
 from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions, no_trouble
 from flyte_build.worker.database.bell import Bell
 from flyte_build.worker.database.engine import Database
+from flyte_build.worker.database.patience import create_patiently
 from flyte_build.worker.endpoint.app import STORE_PATH
 from flyte_build.worker.endpoint.echo import Echo
 from flyte_build.worker.endpoint.existing import Existing, impatient_client
@@ -134,9 +135,12 @@ class Service:
         self._worker = BuildWorker(builds, self._store, watched, build_logs, options) if worker else None
         self._listener = Listener(self._doorbell) if worker else None
 
+    def ready(self, stopping: threading.Event) -> bool:
+        """Opens the database when it answers (see `create_patiently`); False when `stopping` was set before."""
+        return create_patiently(self._database, stopping)
+
     def start(self) -> None:
-        """Opens the database and the store, takes up what an earlier process left, and begins to work."""
-        self._database.create()
+        """Opens the store, takes up what an earlier process left, and begins to work. After `ready`."""
         self._store.open()
         # The state directory is ours alone, so whoever held builds under our name before is dead.
         self._upkeep.expire(dead=f"{self._name}-")

@@ -251,6 +251,16 @@ def test_what_is_old_is_uploaded_again(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["gcs", "azure"], indirect=True)
+def test_what_the_service_writes_again_is_young_again(place: Place) -> None:
+    assert place.cloud is not None
+    place.store.write(KEY, CONTENT)
+    place.cloud.now += 13 * 3600
+    place.store.write(KEY, CONTENT)
+    (held,) = place.store.held()
+    assert held.since == place.cloud.now
+
+
+@pytest.mark.parametrize("place", ["gcs", "azure"], indirect=True)
 def test_a_store_that_stumbles_is_asked_again_and_one_that_stays_down_is_named(place: Place) -> None:
     assert place.cloud is not None
     put(place)

@@ -209,19 +209,21 @@ NOW = 1_800_000_000.0
         pytest.param("uploads/p/d/used/bundle.tar.gz", 100 * DAY, True, id="old and referred to"),
         pytest.param("uploads/p/d/dir/a/b", 100 * DAY, True, id="in a directory that is referred to"),
         pytest.param("uploads/p/d/dir2/a", 100 * DAY, False, id="beside a directory that is referred to"),
+        pytest.param("inputs/p/d/used/inputs.pb", 100 * DAY, True, id="inputs of a run"),
+        pytest.param("inputs/p/d/x/inputs.pb", DAY - 1, True, id="inputs of a run that is about to begin"),
+        pytest.param("inputs/p/d/x/inputs.pb", DAY, False, id="inputs of a run that is forgotten"),
     ],
 )
 def test_an_upload_stays_or_goes_when_it_is(name: str, age: float, kept: bool) -> None:
-    references = References(names=frozenset({"uploads/p/d/used/bundle.tar.gz", "uploads/p/d/dir/a"}))
+    used = {"uploads/p/d/used/bundle.tar.gz", "uploads/p/d/dir/a", "inputs/p/d/used/inputs.pb"}
+    references = References(names=frozenset(used))
     (fate,) = fates([held(name, NOW - age)], references, NOW)
     assert fate.kept is kept
 
 
-def test_inputs_of_runs_are_not_uploads_and_nothing_goes_within_a_day() -> None:
-    references = References(names=frozenset())
-    assert list(fates([held("inputs/p/d/x/inputs.pb", 0)], references, NOW)) == []
+def test_nothing_goes_within_a_day() -> None:
     with pytest.raises(InvalidInput, match="never removed"):
-        list(fates([held("uploads/p/d/x/b", 0)], references, NOW, age=DAY - 1))
+        list(fates([held("uploads/p/d/x/b", 0)], References(names=frozenset()), NOW, age=DAY - 1))
 
 
 def test_prune_removes_what_nobody_refers_to_and_says_so(

@@ -1,5 +1,7 @@
-"""Which uploads may go: nobody refers to them, and nobody asked for them for a day.
+"""Which uploads, and inputs of runs, may go: nobody refers to them, and nobody asked for them for a day.
 
+Rows of builds and runs go first (`builds.forgetting`), what only they named goes when it is looked for here: whoever is
+killed between the two, or in the middle, leaves objects that nobody refers to, and the next one removes them.
 Clients remember for a day that an upload is there, and do not ask again: less than that is never removed.
 """
 
@@ -52,14 +54,12 @@ class References:
 
 
 def fates(held: Iterable[Held], references: References, now: float, age: float = DAY) -> Iterator[Fate]:
-    """The fate of every upload. `age` in seconds, at least a day. Raises InvalidInput for less."""
+    """The fate of everything. `age` in seconds, at least a day. Raises InvalidInput for less."""
     if age < DAY:
         raise InvalidInput(
             "uploads of the last 24 hours are never removed: clients take them for granted", hint="give 24 or more"
         )
     for one in held:
-        if one.key.area != "uploads":
-            continue
         if references.hold(one.key):
             yield Fate(held=one, kept=True, why="a task, a run or a build refers to it")
         elif now - one.since < age:
@@ -95,6 +95,7 @@ def references_in(database: Database, store: Store, held: Iterable[Held]) -> Ref
             names.update(_named(TaskSpec, task))
             names.update(_named(RunSpec, run_spec))
             inputs.add(inputs_object)
+        names.update(inputs)
         for pair in session.execute(select(BuildRow.spec_object, BuildRow.context_object)):
             names.update(pair)
         # Files of plans are needed until the build is done; whoever builds the plan again brings them again.

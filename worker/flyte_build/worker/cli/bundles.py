@@ -63,7 +63,8 @@ def list_(state: Path | None, store: str | None, database: str, as_json: bool) -
 
     with _service(state, store, database) as (kept, known):
         now = time.time()
-        _show(prune(kept, known, now, dry_run=True), now, as_json=as_json, removed=False)
+        found = prune(kept, known, now, dry_run=True)
+        _show((fate for fate in found if fate.held.key.area == "uploads"), now, as_json=as_json, removed=False)
 
 
 @bundles.command("prune")
@@ -74,7 +75,7 @@ def list_(state: Path | None, store: str | None, database: str, as_json: bool) -
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 @_JSON
 def prune_(state: Path | None, store: str | None, database: str, hours: float, dry_run: bool, as_json: bool) -> None:
-    """Remove uploads that no task, run or build refers to, and that nobody wanted for a day."""
+    """Remove uploads, and inputs of runs, that no task, run or build refers to and that nobody wanted for a day."""
     from flyte_build.worker.retention import prune
 
     with _service(state, store, database) as (kept, known):
@@ -84,7 +85,7 @@ def prune_(state: Path | None, store: str | None, database: str, hours: float, d
         _show(gone, now, as_json=as_json, removed=not dry_run)
         room = size_of(sum(fate.held.size for fate in gone))
         verb = "would be removed" if dry_run else "were removed"
-        click.echo(f"{len(gone)} of {len(decided)} uploads {verb}, {room}", err=True)
+        click.echo(f"{len(gone)} of {len(decided)} uploads and inputs of runs {verb}, {room}", err=True)
 
 
 @contextmanager

@@ -155,10 +155,10 @@ class RemoteStore:
         return digest
 
     def _put(self, key: ObjectKey, content: Content, body: bytes | Path) -> None:
-        there = self._md5(key)
-        if there == content.md5:
+        there, since = self._head(key)
+        if there == content.md5 and self._clock() - since < _FRESH_SECONDS:
             return
-        if there is not None:
+        if there not in (None, content.md5):
             raise ServiceConflict(f"there is other content under {key} already")
         self._http.send(self._signer.sign_put(self._name(key), content, seconds=_OWN_SECONDS), body)
 

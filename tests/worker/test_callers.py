@@ -31,7 +31,7 @@ def code_of(call: Callable[[], object]) -> Code:
     return caught.value.code
 
 
-PATHS = ("/", "/metrics", "/api/v1/builds", "/v2/domain/d/project/p/runs/r", "/nothing")
+PATHS = ("/", "/metrics", "/api/v1/builds", "/api/v1/service", "/v2/domain/d/project/p/runs/r", "/nothing")
 RPCS = ("workflow.RunService/GetRunDetails", "dataproxy.DataProxyService/UploadInputs", "task.TaskService/ListTasks")
 
 

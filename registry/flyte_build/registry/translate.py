@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -21,6 +22,8 @@ _AUTHORITY_HINT = (
     "name the authority that issued it: FLYTE_BUILD_CA_BUNDLE or SSL_CERT_FILE (PEM), "
     "or ~/.config/docker/certs.d/{host}/ca.crt"
 )
+_PROXY_HINT = "`flyte-build doctor` says which proxy it is; NO_PROXY names what is reached without one"
+_PLAIN_HINT = "if it speaks plain http and you trust the network: FLYTE_BUILD_PLAIN_HTTP={host}"
 _AGAIN_HINT = "try again; if it stays so, a proxy or a firewall may be in the way"
 # OpenSSL's X509_V_ERR_… (openssl-verification-options(1ssl)): what no authority of ours would mend.
 _CERTIFICATE_HINTS = {
@@ -31,35 +34,50 @@ _CERTIFICATE_HINTS = {
 }
 
 
-def translated(error: Exception, origin: str) -> RegistryError:
-    """The error for an exception of urllib3, OpenSSL or the operating system; `origin` is scheme://host:port."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsHints:
+    """What to do about an authority that is not known, and where no TLS is spoken; `{host}` is the host in question."""
+
+    authority: str = _AUTHORITY_HINT
+    plain: str = _PLAIN_HINT
+
+
+def translated(error: Exception, origin: str, hints: TlsHints | None = None) -> RegistryError:
+    """The error for an exception of urllib3, OpenSSL or the operating system; `origin` is scheme://host:port.
+
+    `hints` are a registry's, if not given.
+    """
     if isinstance(error, LocationValueError):
         return RegistryProtocol(f"{plain(origin)} is no place that can be reached")
     if isinstance(error, ProxyError):
         reason = _reason(error.original_error)
-        return RegistryUnavailable(f"cannot reach {origin}: the proxy does not let us through ({reason})")
+        return RegistryUnavailable(
+            f"cannot reach {origin}: the proxy does not let us through ({reason})", hint=_PROXY_HINT
+        )
     if isinstance(error, (SSLError, ssl.SSLError)):
-        return _tls(error, origin)
+        return _tls(error, origin, hints or TlsHints())
     if isinstance(error, NewConnectionError):
         return RegistryUnavailable(
-            f"cannot reach {origin}: {_reason(error)}", hint="check the host, that it is up, and your network"
+            f"cannot reach {origin}: {_reason(error)}",
+            hint="check host and port, that it is up, and your network",
         )
     if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
         return RegistryUnavailable(f"{origin} did not answer in time", hint=_AGAIN_HINT)
     return RegistryUnavailable(f"the connection to {origin} broke: {_reason(error)}", hint=_AGAIN_HINT)
 
 
-def _tls(error: Exception, origin: str) -> RegistryError:
+def _tls(error: Exception, origin: str, hints: TlsHints) -> RegistryError:
+    host = origin.partition("://")[2]
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryUntrusted(
             f"the certificate of {origin} is not trusted: {plain(cause.verify_message)}",
-            hint=_CERTIFICATE_HINTS.get(cause.verify_code, _AUTHORITY_HINT.format(host=origin.partition("://")[2])),
+            hint=_CERTIFICATE_HINTS.get(cause.verify_code, hints.authority.format(host=host)),
         )
     reason = getattr(cause, "reason", "") or "the handshake failed"
     return RegistryUntrusted(
         f"cannot speak TLS with {origin}: {plain(str(reason)).replace('_', ' ').lower()}",
-        hint=f"if it speaks plain http and you trust the network: FLYTE_BUILD_PLAIN_HTTP={origin.partition('://')[2]}",
+        hint=hints.plain.format(host=host),
     )
 
 
@@ -71,6 +89,8 @@ def _reason(error: BaseException | None) -> str:
     for _ in range(5):
         if isinstance(seen, OSError) and seen.strerror:
             return plain(seen.strerror).lower()
+        if isinstance(seen, OSError) and seen.args and isinstance(seen.args[0], str):
+            return plain(seen.args[0]).lower()
         inner = next((part for part in seen.args if isinstance(part, BaseException)), None) if seen else None
         seen = inner or (seen.__cause__ or seen.__context__ if seen else None)
     return "it was cut off" if error is None else _words(type(error).__name__)

@@ -78,7 +78,7 @@ class Rules:
             projects = tuple(one for token in self.tokens if token.name == identity.subject for one in token.projects)
         else:
             projects = tuple(one for rule in self.allows if rule.means(identity) for one in rule.projects)
-        return Caller(who=f"{identity.subject} ({identity.issuer})", projects=projects)
+        return Caller(who=f"{identity.subject} ({identity.issuer})", projects=projects, expires=identity.expires)
 
 
 def is_safe(url: str) -> bool:

@@ -54,10 +54,11 @@ class Projects:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, and for which projects they may. `who` is for logs."""
+    """Who asks, and for which projects they may. `who` is for logs. `expires`: see `Identity`."""
 
     who: str
     projects: tuple[Projects, ...]
+    expires: float | None = None
 
     def may(self, project: str, domain: str) -> bool:
         """Whether this caller may do anything in that project and domain."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,25 +16,32 @@ from flyte_build.registry.identity import Looked, Remembered
 from flyte_build.registry.names import Registry, Repository
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.login import Login, login_options
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at. `needed` is false for what only some uses need; `what_to_do` is empty when it is fine."""
-
-    part: str
-    fine: bool
-    found: str
-    what_to_do: str = ""
-    needed: bool = True
+from flyte_build.worker.doctor.finding import Finding, failed, tried
 
 
 @click.command()
 @click.option("--registry", help="Also ask whether this registry (or host/repository) answers and may be pushed to.")
 @login_options
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="Also ask whether this build service is well, knows us and understands us; FLYTE_BUILD_ENDPOINT else.",
+)
+@click.option("--project", help="The project to ask about.")
+@click.option("--domain", help="Its domain.")
+@click.option("--insecure", is_flag=True, help="Speak plain http to an endpoint that names no scheme.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login) -> None:
+def doctor(
+    ctx: click.Context,
+    registry: str | None,
+    endpoint: str | None,
+    project: str | None,
+    domain: str | None,
+    insecure: bool,
+    as_json: bool,
+    login: Login,
+) -> None:
     """Say what is here, what is missing, and what to do. Exit code 1 if something needed is missing."""
     settings = configured.load(Path.cwd())
     registry = registry or settings.registry
@@ -42,7 +49,9 @@ def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login
         login.refuse("go with --registry")
     findings = list(_examine(registry, login))
     if settings.sign:
-        findings += _tried("signing", partial(_signing, settings.sign))
+        findings += tried("signing", partial(_signing, settings.sign))
+    scope = project or settings.project or configured.PROJECT, domain or settings.domain or configured.DOMAIN
+    findings += _service(settings, endpoint, scope, insecure=insecure)
     if as_json:
         click.echo(json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]}))
     else:
@@ -57,8 +66,8 @@ def doctor(ctx: click.Context, registry: str | None, as_json: bool, login: Login
 
 def _examine(registry: str | None, login: Login) -> Iterator[Finding]:
     yield Finding(part="python", fine=True, found=f"{platform.python_version()} on {platform.platform(terse=True)}")
-    yield from _tried("engine", _engine)
-    yield from _tried("machine", _machine)
+    yield from tried("engine", _engine)
+    yield from tried("machine", _machine)
     if registry:
         yield from _registry_findings(registry, login)
     else:
@@ -71,11 +80,23 @@ def _examine(registry: str | None, login: Login) -> Iterator[Finding]:
         )
 
 
-def _tried(part: str, look: Callable[[], Finding]) -> Iterator[Finding]:
-    try:
-        yield look()
-    except FlyteBuildError as error:
-        yield Finding(part=part, fine=False, found=error.sentence, what_to_do=error.hint)
+def _service(
+    settings: configured.Settings, endpoint: str | None, scope: tuple[str, str], *, insecure: bool
+) -> Iterator[Finding]:
+    from flyte_build.builder.spec import DEFAULT_PLATFORMS
+    from flyte_build.worker.doctor.service import AskedService, service_findings
+
+    named = endpoint or settings.endpoint
+    if named:
+        yield from service_findings(
+            AskedService(
+                endpoint=named,
+                scope=scope,
+                platforms=settings.platforms or DEFAULT_PLATFORMS,
+                insecure=insecure or (settings.insecure and not endpoint),
+                said=endpoint is not None,
+            )
+        )
 
 
 def _engine() -> Finding:
@@ -114,12 +135,12 @@ def _registry_findings(text: str, login: Login) -> Iterator[Finding]:
     try:
         repository = _repository(text)
     except FlyteBuildError as error:
-        yield Finding(part="registry", fine=False, found=error.sentence, what_to_do=error.hint)
+        yield failed("registry", error)
         return
     # Asked once: a helper that hangs hangs for half a minute.
     looked = tuple(login.source(repository.registry).look(repository.registry))
     yield from _credentials(repository.registry, looked)
-    yield from _tried("registry", lambda: _push_check(repository, looked, is_host_only="/" not in text))
+    yield from tried("registry", lambda: _push_check(repository, looked, is_host_only="/" not in text))
 
 
 def _credentials(registry: Registry, places: tuple[Looked, ...]) -> Iterator[Finding]:

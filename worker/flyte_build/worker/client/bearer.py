@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from pathlib import Path
 
@@ -29,6 +31,28 @@ def bearer() -> str:
 
         return job_token(os.environ, audience)
     return os.environ.get(VARIABLE, "")
+
+
+def place() -> str:
+    """What `bearer` takes a token from, in words; empty where it finds none."""
+    if os.environ.get(_FILE):
+        return f"the file of {_FILE}"
+    if os.environ.get(VARIABLE):
+        return VARIABLE
+    return "the job's identity" if os.environ.get(AUDIENCE) else ""
+
+
+def expiry(token: str) -> float | None:
+    """When a JWT says that it ends, in seconds since 1970; None for any other token. Nothing is proved by it.
+
+    Source: RFC 7519, section 4.1.4.
+    """
+    parts = token.split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(f"{parts[1]}==")) if len(parts) == 3 else {}
+        return float(claims["exp"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def advice() -> str:

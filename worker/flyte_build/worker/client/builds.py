@@ -15,12 +15,12 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.wire import pool_of
-from flyte_build.registry.errors import FlyteBuildError, RegistryUnavailable, ServiceDenied, ServiceError, ServiceQuota
+from flyte_build.registry.errors import FlyteBuildError, ServiceDenied, ServiceError, ServiceQuota
 from flyte_build.registry.errors import ServiceUnavailable as Unavailable
 from flyte_build.registry.redact import plain
-from flyte_build.registry.translate import translated
 from flyte_build.worker.builds.entries import Entry
 from flyte_build.worker.client.bearer import advice, bearer
+from flyte_build.worker.client.trouble import unreachable
 
 _PATH = "/api/v1/builds"
 _MAX_ANSWER = 16 << 20
@@ -136,9 +136,7 @@ class BuildsClient:
                 finally:
                     answer.close()
         except (HTTPError, OSError) as error:
-            said = translated(error, str(self.endpoint))
-            kind = Unavailable if isinstance(said, RegistryUnavailable) else ServiceError
-            raise kind(said.sentence, hint=said.hint) from error
+            raise unreachable(error, self.endpoint) from error
 
     def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
         if answer.status == 200:

@@ -37,6 +37,7 @@ from flyte_build.worker.endpoint.messages import Bounded, inputs_of
 from flyte_build.worker.endpoint.pages import Pages
 from flyte_build.worker.endpoint.plans import PlansApi
 from flyte_build.worker.endpoint.runs import RunRpc
+from flyte_build.worker.endpoint.service_api import ServiceApi
 from flyte_build.worker.endpoint.small import ActionsRpc, ClusterRpc
 from flyte_build.worker.endpoint.tasks import TaskRpc, Tasks
 from flyte_build.worker.endpoint.tracing import Tracing
@@ -73,6 +74,7 @@ def application(parts: Parts, names: Names) -> ASGIApp:
         *Pages(parts).routes(),
         *BuildsApi(parts).routes(),
         *PlansApi(parts).routes(),
+        *ServiceApi(parts).routes(),
         *_store_routes(parts.store),
     ]
     routes += LoginPages(parts.gate, secure=names.secure).routes() if parts.gate.guarded else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -35,15 +36,26 @@ def queue_of(database: Database, clock: Callable[[], float]) -> tuple[Mapping[st
     return counts, 0.0 if since is None else max(0.0, clock() - since)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Living:
+    """A worker that lives: what it builds (joined by commas; empty: all), and whether it signs that."""
+
+    platforms: str
+    signs: bool
+
+
+def living(database: Database, clock: Callable[[], float]) -> tuple[Living, ...]:
+    """The workers of the last seconds, in the order in which they were started."""
+    alive = select(WorkerRow.platforms, WorkerRow.signs).where(WorkerRow.seen_at >= clock() - _SILENT_SECONDS)
+    with database.read() as session:
+        found = session.execute(alive.order_by(WorkerRow.started_at, WorkerRow.owner)).all()
+    return tuple(Living(platforms=row[0], signs=row[1]) for row in found)
+
+
 def checks_of(
     database: Database, doorbell: Doorbell, store: Store, registry: str, clock: Callable[[], float]
 ) -> Checks:
     """What `/readyz` asks. A `registry` that is not known is not asked."""
-
-    def workers() -> bool:
-        alive = select(WorkerRow.owner).where(WorkerRow.seen_at >= clock() - _SILENT_SECONDS)
-        with database.read() as session:
-            return session.scalars(alive.limit(1)).first() is not None
 
     def database_answers() -> bool:
         with database.read() as session:
@@ -58,7 +70,7 @@ def checks_of(
         "database": database_answers,
         "broker": lambda: doorbell.embedded or doorbell.answers(),
         "store": store_answers,
-        "worker": workers,
+        "worker": lambda: bool(living(database, clock)),
     }
     if registry:
         checks["registry"] = _registry(registry)

@@ -14,6 +14,7 @@ from flyte_build.registry.redact import bare_url, plain, redact_url
     [
         ("https://a/b", "https://a/b"),
         ("https://u:p@a/b?X-Sig=s3cret&k=v#f", "https://a/b?X-Sig=…&k=…"),
+        ("https://u:s3@cret@a/b", "https://a/b"),
         ("https://a/b?s3cret", "https://a/b?…"),
         ("https://a/b@c?k=v", "https://a/b@c?k=…"),
     ],

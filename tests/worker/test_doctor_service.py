@@ -22,8 +22,9 @@ from tests.worker.services import free_port
 from flyte_build.builder.recipe import RECIPE
 from flyte_build.registry.descriptors import Platform
 from flyte_build.worker.cli.doctor import doctor
+from flyte_build.worker.doctor.asked import AskedService
 from flyte_build.worker.doctor.finding import Finding
-from flyte_build.worker.doctor.service import AskedService, service_findings
+from flyte_build.worker.doctor.service import service_findings
 
 pytestmark = pytest.mark.real
 BOTH = (Platform.parse("linux/amd64"), Platform.parse("linux/arm64"))
@@ -251,3 +252,12 @@ def test_the_command_asks_the_endpoint_of_its_flag_or_of_the_settings(
     assert told("--endpoint", guarded.served.url, "--project", "q")["project"].startswith("images of q/development go")
     monkeypatch.setenv("FLYTE_BUILD_ENDPOINT", guarded.served.url.removeprefix("http://"))
     assert told("--insecure")["project"].startswith("images of flytesnacks/development go below 127.0.0.1:5000/images/")
+
+
+def test_where_a_service_builds_no_engine_is_needed(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert CliRunner().invoke(doctor, ["--endpoint", served.url]).exit_code == 0
+    assert CliRunner().invoke(doctor, []).exit_code == 1

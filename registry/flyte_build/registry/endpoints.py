@@ -25,6 +25,12 @@ class Endpoint:
     challenges: tuple[Challenge, ...] = ()
 
 
+def base_of(registry: Registry, options: RegistryOptions) -> str:
+    """The URL at which a registry is asked first."""
+    host = _HUB_API if registry.host == DOCKER_HUB else registry.host
+    return f"{'http' if options.allows_plain(registry) else 'https'}://{host}"
+
+
 class Endpoints:
     """Asks each registry once whether it is one. Everything said about it later rests on that answer."""
 
@@ -45,12 +51,11 @@ class Endpoints:
             return self._known.setdefault(registry, found)
 
     def _ask(self, registry: Registry) -> Endpoint:
-        host = _HUB_API if registry.host == DOCKER_HUB else registry.host
-        base = f"{'http' if self._options.allows_plain(registry) else 'https'}://{host}"
+        base = base_of(registry, self._options)
         response = self._ping(base)
         if base.startswith("http:") and response.status == 400 and b"HTTPS" in response.body.upper():
             # Go's and nginx's answer to plain http on a port with TLS. Nothing secret has been said yet.
-            base = f"https://{host}"
+            base = base.replace("http:", "https:", 1)
             response = self._ping(base)
         asks = response.status == 401 and same_origin(base, response.url)
         challenges = parse_challenges(response.header("www-authenticate")) if asks else ()
@@ -60,7 +65,7 @@ class Endpoints:
                 hint="check the host; a login page or a proxy may be in the way",
             )
         if response.status != 200 and not challenges:
-            no = refusal(f"cannot use {registry} as an OCI registry", host, response, ANONYMOUS)
+            no = refusal(f"cannot use {registry} as an OCI registry", base.partition("://")[2], response, ANONYMOUS)
             if isinstance(no, RegistryMissing):
                 # Nobody has been asked about a name yet.
                 raise RegistryProtocol(no.sentence, hint="check the host: whatever answers there is not a registry")

@@ -38,7 +38,7 @@ class Proxies:
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host = parts.hostname or ""
-        if not proxy or _is_loopback(host) or any(_matches(rule, host, parts.port) for rule in self.bypass):
+        if not proxy or is_loopback(host) or any(_matches(rule, host, parts.port) for rule in self.bypass):
             return ""
         return proxy
 
@@ -60,7 +60,8 @@ def _checked(name: str, url: str) -> str:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+")
-_USER = re.compile(r"(?<=://)[^/?#@]*@")
+_USER = re.compile(r"(?<=://)[^/?#]*@")
 _VALUE = re.compile(r"=[^&;#]*")
 
 

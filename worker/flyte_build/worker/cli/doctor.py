@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import click
 
-from flyte_build.registry.errors import FlyteBuildError, RegistryDenied, RegistryMissing
-from flyte_build.registry.identity import Looked, Remembered
-from flyte_build.registry.names import Registry, Repository
+from flyte_build.builder.spec import DEFAULT_PLATFORMS
+from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.worker import settings as configured
 from flyte_build.worker.cli.login import Login, login_options
-from flyte_build.worker.doctor.finding import Finding, failed, tried
+from flyte_build.worker.doctor.asked import AskedService
+from flyte_build.worker.doctor.finding import Finding, tried
+from flyte_build.worker.doctor.registry import registry_findings, repository_of
 
 
 @click.command()
@@ -47,11 +50,21 @@ def doctor(
     registry = registry or settings.registry
     if not registry:
         login.refuse("go with --registry")
-    findings = list(_examine(registry, login))
-    if settings.sign:
-        findings += tried("signing", partial(_signing, settings.sign))
-    scope = project or settings.project or configured.PROJECT, domain or settings.domain or configured.DOMAIN
-    findings += _service(settings, endpoint, scope, insecure=insecure)
+    asked = AskedService(
+        endpoint=endpoint or settings.endpoint or "",
+        scope=(project or settings.project or configured.PROJECT, domain or settings.domain or configured.DOMAIN),
+        platforms=settings.platforms or DEFAULT_PLATFORMS,
+        insecure=insecure or (settings.insecure and not endpoint),
+        said=endpoint is not None,
+    )
+    service = list(_service(asked))
+    builds_elsewhere = any(finding.part == "service" and finding.fine for finding in service)
+    findings = [
+        *_here(settings, builds_elsewhere=builds_elsewhere),
+        *_proxies(registry, asked),
+        *_registry(registry, login),
+        *service,
+    ]
     if as_json:
         click.echo(json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]}))
     else:
@@ -64,39 +77,42 @@ def doctor(
         ctx.exit(1)
 
 
-def _examine(registry: str | None, login: Login) -> Iterator[Finding]:
+def _here(settings: configured.Settings, *, builds_elsewhere: bool) -> Iterator[Finding]:
     yield Finding(part="python", fine=True, found=f"{platform.python_version()} on {platform.platform(terse=True)}")
-    yield from tried("engine", _engine)
+    for finding in tried("engine", _engine):
+        yield replace(finding, needed=not builds_elsewhere)
     yield from tried("machine", _machine)
+    if settings.sign:
+        yield from tried("signing", partial(_signing, settings.sign))
+
+
+def _registry(registry: str | None, login: Login) -> Iterator[Finding]:
     if registry:
-        yield from _registry_findings(registry, login)
-    else:
-        yield Finding(
-            part="registry",
-            fine=False,
-            needed=False,
-            found="none configured",
-            what_to_do="set FLYTE_BUILD_REGISTRY, or give --registry",
-        )
+        yield from registry_findings(registry, login)
+        return
+    hint = "set FLYTE_BUILD_REGISTRY, or give --registry"
+    yield Finding(part="registry", fine=False, needed=False, found="none configured", what_to_do=hint)
 
 
-def _service(
-    settings: configured.Settings, endpoint: str | None, scope: tuple[str, str], *, insecure: bool
-) -> Iterator[Finding]:
-    from flyte_build.builder.spec import DEFAULT_PLATFORMS
-    from flyte_build.worker.doctor.service import AskedService, service_findings
+def _service(asked: AskedService) -> Iterator[Finding]:
+    from flyte_build.worker.doctor.service import service_findings
 
-    named = endpoint or settings.endpoint
-    if named:
-        yield from service_findings(
-            AskedService(
-                endpoint=named,
-                scope=scope,
-                platforms=settings.platforms or DEFAULT_PLATFORMS,
-                insecure=insecure or (settings.insecure and not endpoint),
-                said=endpoint is not None,
-            )
-        )
+    return service_findings(asked) if asked.endpoint else iter(())
+
+
+def _proxies(registry: str | None, asked: AskedService) -> Iterator[Finding]:
+    from flyte_build.bundler.endpoint import Endpoint
+    from flyte_build.registry.endpoints import base_of
+    from flyte_build.registry.options import options_of
+    from flyte_build.worker.doctor.proxies import proxy_findings
+
+    places: dict[str, str] = {}
+    with suppress(FlyteBuildError):  # told where it is asked about
+        if registry:
+            places[base_of(repository_of(registry).registry, options_of(os.environ))] = "the registry"
+        if asked.endpoint:
+            places[str(Endpoint.parse(asked.endpoint, insecure=asked.insecure))] = "the endpoint"
+    return proxy_findings(places)
 
 
 def _engine() -> Finding:
@@ -125,49 +141,3 @@ def _signing(key: str) -> Finding:
 
     Cosign().require()
     return Finding(part="signing", fine=True, found=f"cosign, with {key}")
-
-
-def _repository(text: str) -> Repository:
-    return Repository.parse(text if "/" in text else f"{Registry.parse(text)}/flyte-build-doctor")
-
-
-def _registry_findings(text: str, login: Login) -> Iterator[Finding]:
-    try:
-        repository = _repository(text)
-    except FlyteBuildError as error:
-        yield failed("registry", error)
-        return
-    # Asked once: a helper that hangs hangs for half a minute.
-    looked = tuple(login.source(repository.registry).look(repository.registry))
-    yield from _credentials(repository.registry, looked)
-    yield from tried("registry", lambda: _push_check(repository, looked, is_host_only="/" not in text))
-
-
-def _credentials(registry: Registry, places: tuple[Looked, ...]) -> Iterator[Finding]:
-    """Where credentials for this registry are looked for, in that order: what was found, never its value."""
-    used = False
-    for looked in places:
-        found = f"{looked}"
-        if looked.found and not used:
-            found, used = f"{found}: this one is used", True
-        hint = looked.failed.hint if looked.failed else ""
-        yield Finding(part="identity", fine=not looked.failed, needed=False, found=found, what_to_do=hint)
-    failed = any(looked.failed for looked in places)
-    if not used:
-        found = f"{registry} is spoken to as anonymous{', and not pushed to' if failed else ''}"
-        yield Finding(part="identity", fine=not failed, needed=False, found=found)
-
-
-def _push_check(repository: Repository, looked: tuple[Looked, ...], *, is_host_only: bool) -> Finding:
-    from flyte_build.registry.client import RegistryClient
-
-    try:
-        RegistryClient(Remembered(looked)).push_check(repository)
-    except (RegistryDenied, RegistryMissing) as error:
-        if not is_host_only:
-            raise
-        # Many registries let nobody push to a name that we made up.
-        better = f"ask about the place that you push to: --registry {repository.registry}/TEAM/NAME"
-        hint = f"{error.hint}; or {better}" if error.hint else better
-        return Finding(part="registry", fine=False, found=error.sentence, what_to_do=hint)
-    return Finding(part="registry", fine=True, found=f"{repository} can be pushed to")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from flyte_build.builder.recipe import RECIPE
@@ -13,6 +12,7 @@ from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import FlyteBuildError, ServiceDenied
 from flyte_build.worker.client import bearer
 from flyte_build.worker.client.service import Described, Reached, describe, reach
+from flyte_build.worker.doctor.asked import AskedService
 from flyte_build.worker.doctor.finding import Finding, failed
 
 # Tokens are taken for a minute before and after their time; by half of it something is wrong.
@@ -28,17 +28,6 @@ _MISSING = {
 _NO_NEED = {"broker"}
 _OLDER_HERE = "upgrade flyte-build here"
 _OLDER_THERE = "upgrade the build service"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskedService:
-    """`said`: the command line names it, and not only some settings, whose endpoint may be a Flyte without builds."""
-
-    endpoint: str
-    scope: tuple[str, str]
-    platforms: tuple[Platform, ...]
-    insecure: bool = False
-    said: bool = False
 
 
 def service_findings(asked: AskedService) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import yaml
 
-from flyte_build.builder.sources import meanings
+from flyte_build.builder.sources import examples, meanings
 from flyte_build.builder.sources.toml import IMAGE_KEYS
 from flyte_build.builder.sources.toml_layers import KINDS
 from flyte_build.worker import settings
@@ -131,6 +131,7 @@ def image_toml() -> str:
         )
         text += f"| `{name}` ({kind.value}) | {', '.join(keys)} |\n"
     text += "\n## What they mean\n\n" + _rows("layer", meanings.KINDS) + "\n" + _rows("other key", meanings.KEYS)
+    text += f"\n## A layer of every kind\n\n```toml\n{examples.document()}```\n"
     where = "../../builder/flyte_build/builder/sources/image.schema.json"
     return text + f"\nThe same as a JSON Schema, for editors: [image.schema.json]({where}).\n"
 

@@ -155,7 +155,65 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "a misspelt kind",
         'name = "a"\n[[layers]]\ncomands = ["x"]',
-        ["layers[0].comands: is not known; did you mean 'commands'?", "layers[0]: does not say what it is; "],
+        ["layers[0].comands: is not known; did you mean 'commands'?"],
+    ),
+    (
+        "a misspelt kind, and an option of another",
+        'name = "a"\n[[layers]]\npipp = ["x"]\npre = true\nlock = "x"',
+        ["layers[0].pipp: is not known; did you mean 'pip'?", "layers[0].lock: is not known; "],
+    ),
+    (
+        "a kind like no other",
+        'name = "a"\n[[layers]]\nrun = ["x"]\nsecrets = ["s"]',
+        ["layers[0]: does not say what it is by run, secrets; give it exactly one of apt, pip,"],
+    ),
+    (
+        "an option alone",
+        'name = "a"\n[[layers]]\nenvironment = "gpu"',
+        ["layers[0]: does not say what it is by environment; give it exactly one of apt, pip,"],
+    ),
+    (
+        "two kinds and an option of neither",
+        'name = "a"\n[[layers]]\napt = ["x"]\npip = ["y"]\npree = true',
+        ["layers[0].pree: is not known; did you mean 'pre'?", "layers[0]: is apt and pip at once; "],
+    ),
+    ("a misspelt name", 'nmae = "a"', ["nmae: is not known; did you mean 'name'?"]),
+    (
+        "a misspelt name, and a second mistake",
+        'nmae = "a"\n[[layers]]\nwheels = "dist"\npakage = "x"\npre = 1',
+        [
+            "nmae: is not known; did you mean 'name'?",
+            "layers[0].pakage: is not known; did you mean 'package'?",
+            "layers[0].pre: is a number, not true or false",
+        ],
+    ),
+    (
+        "a misspelt key of a secret",
+        'name = "a"\n[[layers]]\napt = ["x"]\nsecrets = [{ nane = "s" }]',
+        ["layers[0].secrets[0].nane: is not known; did you mean 'name'?"],
+    ),
+    (
+        "layers under another name",
+        'name = "a"\n[[layer]]\napt = ["x"]',
+        ["layer: is not known; did you mean 'layers'?"],
+    ),
+    ("layers as text", 'name = "a"\nlayers = "apt"', ["layers: is text, not a list of tables; write [[layers]]"]),
+    ("a layer as text", 'name = "a"\nlayers = ["apt"]', ["layers[0]: is text, not a table; write [[layers]]"]),
+    ("images as a table", '[images]\nname = "a"', ["images: is a table, not a list of tables; write [[images]]"]),
+    (
+        "secrets as text",
+        'name = "a"\n[[layers]]\napt = ["x"]\nsecrets = "s"',
+        ["layers[0].secrets: is text, not a list"],
+    ),
+    (
+        "an empty value that is needed",
+        'name = "a"\n[[layers]]\ncopy = ""',
+        ["layers[0].copy: is empty"],
+    ),
+    (
+        "an install like no other",
+        'name = "a"\n[[layers]]\nuv_project = "."\ninstall = "all"',
+        ["layers[0].install: is 'all'; use one of: dependencies, project"],
     ),
     (
         "an option of another kind",
@@ -190,7 +248,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "a date",
         'name = "a"\n[[layers]]\nworkdir = 2026-11-21',
-        ["layers[0].workdir: is date, not text; put it in quotes"],
+        ["layers[0].workdir: is a date, not text; put it in quotes"],
     ),
     (
         "secrets of the wrong shape",
@@ -206,7 +264,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "several images under another name",
         "[[image]]",
-        ["image: is not known; did you mean 'images'?", "name: is missing"],
+        ["image: is not known; did you mean 'images'?"],
     ),
     ("images without names", "[[images]]\n[[images]]", ["images[0].name: is missing", "images[1].name: is missing"]),
     (

@@ -17,6 +17,7 @@ class Fields:
         self._table = table
         self._path = path
         self._problems = problems
+        self._meant: set[str] = set()
 
     def problem(self, key: str, message: str) -> None:
         """Note that `key` (empty: the table itself) is wrong."""
@@ -31,13 +32,18 @@ class Fields:
         return tuple(self._table)
 
     def only(self, known: Iterable[str]) -> None:
-        """Every other key is a problem, said with the nearest known one."""
+        """Every other key is a problem, said with the nearest known one; that one is then not missing as well."""
         known = tuple(known)
         for key in self._table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                suggestion = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+                near = nearest(key, known)
+                suggestion = f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"
                 self.problem(key, f"is not known; {suggestion}")
+                self._meant.add(near)
+
+    def is_meant(self, key: str) -> bool:
+        """Whether another key was taken for a misspelt `key`."""
+        return key in self._meant
 
     def text(self, key: str) -> str | None:
         """A string, or None when absent."""
@@ -50,8 +56,10 @@ class Fields:
     def required_text(self, key: str) -> str:
         """A string that must be there and not be empty."""
         value = self.text(key)
-        if not value and not (key in self._table and value is None):
-            self.problem(key, "is empty" if key in self._table else "is missing")
+        if value == "":
+            self.problem(key, "is empty")
+        elif key not in self._table and not self.is_meant(key):
+            self.problem(key, "is missing")
         return value or ""
 
     def flag(self, key: str) -> bool:
@@ -96,11 +104,16 @@ class Fields:
     def tables(self, key: str) -> tuple[Fields, ...]:
         """A list of tables, empty when absent."""
         value = self._table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            heading = re.sub(r"\[\d+\]", "", self._place(key))
+        heading = re.sub(r"\[\d+\]", "", self._place(key))
+        if not isinstance(value, list):
             self.problem(key, f"is {_kind(value)}, not a list of tables; write [[{heading}]]")
             return ()
-        return tuple(self.below(f"{key}[{number}]", item) for number, item in enumerate(value))
+        for number, item in enumerate(value):
+            if not isinstance(item, dict):
+                self.problem(f"{key}[{number}]", f"is {_kind(item)}, not a table; write [[{heading}]]")
+        return tuple(
+            self.below(f"{key}[{number}]", item) for number, item in enumerate(value) if isinstance(item, dict)
+        )
 
     def anything(self, key: str) -> tuple[Any, ...]:
         """A list of whatever, empty when absent."""
@@ -114,6 +127,11 @@ class Fields:
         return f"{self._path}.{key}" if self._path and key else self._path or key
 
 
+def nearest(key: str, known: Iterable[str]) -> str:
+    """The known key that is most like this one; empty when none is like it."""
+    return next(iter(difflib.get_close_matches(key, tuple(known), n=1)), "")
+
+
 def _kind(value: Any) -> str:  # noqa: ANN401 - whatever the document holds
     names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -46,6 +46,6 @@ KEYS = {
     "owner": "the user or user:group that the files belong to; root if not given",
     "package": "the package's name",
     "pre": "true: releases before the final one count, too",
-    "secrets": "names; each is a file /run/secrets/NAME in the step, and with { name = …, env = … } a variable",
+    "secrets": "KEY or GROUP.KEY: each a file /run/secrets/NAME in the step, with { name = …, env = … } a variable too",
     "to": "where it goes; the working directory if not given; with / at its end a folder",
 }

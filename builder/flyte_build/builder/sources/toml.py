@@ -86,6 +86,8 @@ def parse(document: dict[str, Any], *, source: str) -> tuple[ImageSpec, ...]:
 
 def _image(fields: Fields, besides: tuple[str, ...] = ()) -> ImageSpec:
     fields.only((*IMAGE_KEYS, *besides))
+    if any(map(fields.is_meant, besides)):
+        return ImageSpec(name="")  # nothing else in it is a key of an image
     return ImageSpec(
         name=fields.required_text("name"),
         registry=fields.text("registry"),

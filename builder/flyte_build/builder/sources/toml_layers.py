@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flyte_build.builder.sources.fields import Fields
+from flyte_build.builder.sources.fields import Fields, nearest
 from flyte_build.builder.spec import (
     Apt,
     CodeBundle,
@@ -45,15 +45,34 @@ class Kind:
 
 def read_layer(fields: Fields) -> Layer | None:
     """The layer of a table; None when it does not say what it is. Problems are collected in `fields`."""
-    kinds = [key for key in fields.keys() if key in KINDS]  # noqa: SIM118 - Fields is no mapping
+    keys = fields.keys()
+    kinds = [key for key in keys if key in KINDS]
     if len(kinds) != 1:
-        fields.only(dict.fromkeys([*KINDS, *(key for kind in KINDS.values() for key in kind.keys)]))
-        said = f"is {' and '.join(kinds)} at once" if kinds else "does not say what it is"
-        fields.problem("", f"{said}; give it exactly one of {', '.join(KINDS)}")
+        misspelt = [] if kinds else [key for key in keys if key not in _OPTIONS and nearest(key, KINDS)]
+        if len(misspelt) == 1:
+            _refuse_misspelt(fields, misspelt[0])
+        else:
+            _refuse(fields, kinds)
         return None
     kind = KINDS[kinds[0]]
     fields.only((kinds[0], *kind.keys))
     return kind.read(fields)
+
+
+def _refuse(fields: Fields, kinds: list[str]) -> None:
+    keys = fields.keys()
+    said = f"does not say what it is by {', '.join(keys)}" if keys else "does not say what it is"
+    if kinds:
+        fields.only((*KINDS, *_OPTIONS))
+        said = f"is {' and '.join(kinds)} at once"
+    fields.problem("", f"{said}; give it exactly one of {', '.join(KINDS)}")
+
+
+def _refuse_misspelt(fields: Fields, key: str) -> None:
+    """The kind that it was meant to be is known, so that its other keys can be looked at, too."""
+    near = nearest(key, KINDS)
+    fields.problem(key, f"is not known; did you mean {near!r}?")
+    fields.only((key, *KINDS[near].keys))
 
 
 def _secrets(fields: Fields) -> tuple[SecretMount, ...]:
@@ -172,3 +191,4 @@ KINDS: dict[str, Kind] = {
     "code_bundle": Kind(value="text", keys={"files": "texts", **_PLACE}, required=("files",), read=_bundle),
     "user": Kind(value="text", keys={}, read=lambda f: User(name=f.required_text("user"))),
 }
+_OPTIONS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in kind.keys))

@@ -42,6 +42,8 @@ def given(**inputs: str) -> dict[str, str]:
         pytest.param(
             {"cache": "gha"}, "--cache-to type=gha,scope={name},mode=max", id="GitHub's cache, for each image"
         ),
+        pytest.param({"sign": "awskms:///alias/x", "tlog": "false"}, "--sign awskms:///alias/x --no-tlog", id="a key"),
+        pytest.param({"sbom": "no", "provenance": "true"}, "--no-sbom --provenance", id="what is attached"),
         pytest.param({"arguments": "--compression\ngzip"}, "--compression gzip", id="more flags, one word a line"),
     ],
 )
@@ -51,14 +53,15 @@ def test_an_input_becomes_words_of_the_command(inputs: dict[str, str], words: st
 
 @pytest.mark.parametrize("mode", ["build", "build-only"])
 def test_the_words_are_flags_that_the_command_knows(mode: str) -> None:
-    asked = given(mode=mode, cache="registry", locked="1", tags="a", platforms="linux/arm64", secrets="id=A,env=B")
+    asked = given(sign="cosign.key", tlog="1", sbom="0", provenance="0")
+    asked |= given(mode=mode, cache="registry", locked="1", tags="a", platforms="linux/arm64", secrets="id=A,env=B")
     inputs = read_inputs(asked | given(sources="image.toml", registry="r.example/a", builder="b"))
     for argv in (inputs.check_argv(), inputs.build_argv(why=True, builder="x")):
         image.make_context("image", list(argv))
 
 
 def test_a_check_has_no_word_that_builds_or_needs_a_secret() -> None:
-    inputs = read_inputs(given(sources="a.toml", tags="x", secrets="id=A,env=B", cache="gha", locked="true"))
+    inputs = read_inputs(given(sources="a.toml", tags="x", secrets="id=A,env=B", cache="gha", locked="true", sign="k"))
     assert inputs.check_argv() == ("a.toml", "--locked", "--check", "--json")
 
 
@@ -66,7 +69,11 @@ def test_a_build_that_is_not_pushed_writes_no_cache() -> None:
     assert "--cache-to" not in read_inputs(given(mode="build-only", cache="registry")).build_argv(why=False)
 
 
-@pytest.mark.parametrize("inputs", [{"mode": "bild"}, {"cache": "s3"}, {"locked": "perhaps"}])
+def test_a_build_that_is_not_pushed_is_not_signed() -> None:
+    assert "--sign" not in read_inputs(given(mode="build-only", sign="k")).build_argv(why=False)
+
+
+@pytest.mark.parametrize("inputs", [{"mode": "bild"}, {"cache": "s3"}, {"locked": "perhaps"}, {"sbom": "perhaps"}])
 def test_a_value_that_means_nothing_is_refused_with_those_that_do(inputs: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="of the action is") as refused:
         read_inputs(given(**inputs))
@@ -74,11 +81,15 @@ def test_a_value_that_means_nothing_is_refused_with_those_that_do(inputs: dict[s
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("cache", "gha"), ("secrets", "id=A,env=B"), ("builder", "b"), ("mode", "build-only")]
+    ("name", "value"),
+    [
+        *(("cache", "gha"), ("secrets", "id=A,env=B"), ("builder", "b"), ("mode", "build-only"), ("sign", "keyless")),
+        *(("signing-key", "k"), ("tlog", "true"), ("sbom", "true"), ("provenance", "true")),
+    ],
 )
 def test_what_a_build_service_has_of_its_own_is_refused_with_an_endpoint(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=f"'{name}' of the action does not go with 'endpoint'"):
-        read_inputs(given(endpoint="https://e") | given(**{name: value}))
+        read_inputs(given(endpoint="https://e") | given(**{name.replace("-", "_"): value}))
 
 
 def test_a_check_asks_where_the_service_would_put_it() -> None:
@@ -169,7 +180,7 @@ def test_the_summary_is_one_row_an_image_and_shows_markup_as_text() -> None:
     row = Row(name="a|b", status="built", pinned="r/a@sha256:1", size=3 << 20, cached=1, steps=4, seconds=2.04)
     failure = Failure(sentence="no `x`", hint="do *y*", log=("```", "| z"))
     text = summary([replace(row, why="<b>\n*x*")], failure=failure)
-    assert r"| **a\|b** built | `r/a@sha256:1` | 3.0 MiB | 1 of 4 | 2.0 s | &lt;b&gt;<br>\*x\* |" in text
+    assert r"| **a\|b** built | `r/a@sha256:1` | 3.0 MiB | 1 of 4 | 2.0 s | - | &lt;b&gt;<br>\*x\* |" in text
     assert text.endswith("**Failed**: no \\`x\\`\n\nWhat to do: do \\*y\\*\n\n    ```\n    | z\n\n")
 
 

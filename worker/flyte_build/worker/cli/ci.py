@@ -17,6 +17,7 @@ from flyte_build.worker.github.inputs import PREFIX, read_inputs
 from flyte_build.worker.github.job import Job
 from flyte_build.worker.github.oidc import cloud_identity, may_ask
 from flyte_build.worker.github.report import Report
+from flyte_build.worker.github.signing import KEY, PASSWORD, signing_key
 
 EXIT_MISSING = 3
 _OPTIONAL = (
@@ -36,7 +37,11 @@ def ci(ctx: click.Context) -> None:
     """
     report = Report(dict(os.environ), sys.stdout)
     try:
-        with tempfile.TemporaryDirectory(prefix="flyte-build-ci-") as folder:
+        _mask()
+        with (
+            tempfile.TemporaryDirectory(prefix="flyte-build-ci-", dir=os.environ.get("RUNNER_TEMP") or None) as folder,
+            signing_key(os.environ, Path(folder)) as report.key,
+        ):
             inputs = read_inputs(os.environ)
             _enter(Path(folder))
             Job(inputs, report).run()
@@ -56,13 +61,19 @@ def ci(ctx: click.Context) -> None:
         ctx.exit(EXIT_MISSING)
 
 
+def _mask() -> None:
+    """Secrets are masked before anything else; of a key every line, as they would be printed."""
+    given = (os.environ.get(name, "") for name in ("FLYTE_BUILD_REGISTRY_PASSWORD", KEY, PASSWORD))
+    for line in (line.strip() for text in given for line in text.splitlines()):
+        if line and not line.startswith("-----"):
+            click.echo(commands.mask(line))
+
+
 def _enter(folder: Path) -> None:
-    """Goes where the sources are, with the identities that the inputs give. Secrets are masked before anything else."""
+    """Goes where the sources are, with the identities that the inputs give."""
     for name in _OPTIONAL:
         if not os.environ.get(name):
             os.environ.pop(name, None)  # an input that was not given comes as an empty text
-    if password := os.environ.get("FLYTE_BUILD_REGISTRY_PASSWORD"):
-        click.echo(commands.mask(password))
     os.environ.update(cloud_identity(os.environ, folder))
     _enter_service()
     place = os.environ.get(f"{PREFIX}WORKING_DIRECTORY") or "."

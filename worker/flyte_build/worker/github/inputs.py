@@ -12,6 +12,8 @@ from flyte_build.registry.errors import InvalidInput
 PREFIX = "FLYTE_BUILD_ACTION_"
 Mode = Literal["build", "check", "build-only"]
 Cache = Literal["none", "registry", "gha"]
+_TRUSTING = ("tlog", "sbom", "provenance")
+_SERVICES_OWN = ("builder", "secrets", "sign", "signing-key", *_TRUSTING)
 _TRUE, _FALSE = ("true", "1", "yes"), ("", "false", "0", "no")
 _REGISTRY = "type=registry,ref={repository}:buildcache"
 _CACHES: dict[Cache, tuple[str, str]] = {
@@ -65,27 +67,29 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         why=_truth("why", given.get("why") or "true"),
         fail_if_missing=_truth("fail-if-missing", given.get("fail_if_missing", "")),
         arguments=_arguments(given),
-        build_arguments=_build_arguments(given),
+        build_arguments=(*_build_arguments(given), *_signing(given, mode), *_lines(given.get("arguments", ""))),
         endpoint=given.get("endpoint", ""),
     )
 
 
 def in_inputs(hint: str) -> str:
-    """What to do, for whoever wrote a workflow: the input in place of the flag."""
-    return re.sub(r"(?<![\w-])--registry(?![\w-])", "the input `registry` of the action", hint)
+    """What to do, for whoever wrote a workflow: the input in place of the flag or variable."""
+    hint = re.sub(r"(?<![\w-])--registry(?![\w-])", "the input `registry` of the action", hint)
+    return hint.replace("COSIGN_PASSWORD", "the input `signing-password` of the action")
 
 
 def _require_sense(given: Mapping[str, str], *, mode: str, cache: str) -> None:
-    """A build service has its own cache, builders and secrets, and always pushes."""
+    """A build service has its own cache, builders, secrets and keys, and always pushes."""
     if not given.get("endpoint"):
         return
-    contrary = [name for name in ("builder", "secrets") if given.get(name)]
+    contrary = [name for name in _SERVICES_OWN if given.get(name.replace("-", "_"))]
     contrary += ["cache"] if cache != "none" else []
     contrary += ["mode"] if mode == "build-only" else []
     if contrary:
         raise InvalidInput(
             f"the input {contrary[0]!r} of the action does not go with 'endpoint'",
-            hint="leave it out: the build service has its own cache, builders and secrets, and pushes what it builds",
+            hint="leave it out: the build service has its own cache, builders and secrets, pushes what it builds, and "
+            "signs it with a key of its own",
         )
 
 
@@ -97,6 +101,20 @@ def _arguments(given: Mapping[str, str]) -> tuple[str, ...]:
     return (*argv, "--locked") if _truth("locked", given.get("locked", "")) else tuple(argv)
 
 
+def _signing(given: Mapping[str, str], mode: str) -> tuple[str, ...]:
+    """Only what is pushed is signed."""
+    if mode != "build" or not given.get("sign"):
+        return ()
+    return ("--sign", given["sign"], *_switch("tlog", given))
+
+
+def _switch(name: str, given: Mapping[str, str]) -> tuple[str, ...]:
+    """Neither where nothing is given: then the settings say."""
+    if not given.get(name):
+        return ()
+    return (f"--{name}" if _truth(name, given[name]) else f"--no-{name}",)
+
+
 def _build_arguments(given: Mapping[str, str]) -> tuple[str, ...]:
     argv: list[str] = []
     for name, flag in (("tags", "--tag"), ("secrets", "--secret")):
@@ -104,7 +122,7 @@ def _build_arguments(given: Mapping[str, str]) -> tuple[str, ...]:
             argv += [flag, value]
     if given.get("builder"):
         argv += ["--builder", given["builder"]]
-    return (*argv, *_lines(given.get("arguments", "")))
+    return (*argv, *_switch("sbom", given), *_switch("provenance", given))
 
 
 def _lines(text: str) -> tuple[str, ...]:

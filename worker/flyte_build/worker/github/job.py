@@ -13,7 +13,8 @@ from flyte_build.builder.buildx.docker import find_engine
 from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput, RegistryDenied
 from flyte_build.registry.inventory import inspect_image
-from flyte_build.registry.names import ImageName
+from flyte_build.registry.names import ImageName, ImageReference
+from flyte_build.registry.referrers import signature_tag
 from flyte_build.worker.github import commands
 from flyte_build.worker.github.inputs import Inputs
 from flyte_build.worker.github.report import Report
@@ -46,7 +47,8 @@ class Job:
             for name in missing:
                 report.notice(f"the image {name} does not exist yet: it is built after the merge")
             return
-        builder = _builder(inputs, images) if missing else ""
+        # What exists and is not signed by this key is built again.
+        builder = _builder(inputs, images) if missing or "--sign" in inputs.build_arguments else ""
         why = inputs.why and bool(missing) and inputs.mode == "build"
         try:
             images = self._built(inputs.build_argv(why=why, builder=builder))
@@ -111,6 +113,7 @@ class Job:
             cached=heard.cached[told] if status == "built" else 0,
             steps=heard.steps[told] if status == "built" else 0,
             seconds=seconds if isinstance(seconds, float) else None,
+            signed=_signed(pinned),
             why="\n".join(heard.why[name]),
         )
 
@@ -139,6 +142,17 @@ def _size(pinned: str) -> int | None:
         return None
     try:
         return inspect_image(RegistryClient(), ImageName.parse(pinned)).size
+    except FlyteBuildError:
+        return None
+
+
+def _signed(pinned: str) -> bool | None:
+    """Whether the registry has a signature of it, whoever made that; None where that cannot be told."""
+    if not pinned:
+        return None
+    image = ImageReference.parse(pinned)
+    try:
+        return RegistryClient().manifests.find(ImageName(image.repository, signature_tag(image))) is not None
     except FlyteBuildError:
         return None
 

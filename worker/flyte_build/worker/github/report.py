@@ -27,6 +27,8 @@ class Report:
         self.sources: tuple[Path, ...] = ()
         self.images: Sequence[dict[str, object]] = ()
         self.rows: Sequence[Row] = ()
+        # The file of the key that an input gave: nobody knows it by that name.
+        self.key = ""
 
     @property
     def is_missing(self) -> bool:
@@ -43,15 +45,18 @@ class Report:
 
     def failed(self, error: FlyteBuildError) -> None:
         """Annotates the line that the error is about, as far as that can be told."""
-        self._failure = Failure(sentence=error.sentence, hint=in_inputs(error.hint), log=_tail(error))
+        self._failure = Failure(sentence=self._said(error), hint=in_inputs(error.hint), log=_tail(error))
         sources = {str(file): text for file in self._files(error) if (text := _text(file)) is not None}
         for part in parts_of(error):
             place = locate(part, sources)
             hint = f"what to do: {in_inputs(part.hint)}" if part.hint else ""
-            message = "\n".join(line for line in (part.sentence, hint, *_tail(part)) if line)
+            message = "\n".join(line for line in (self._said(part), hint, *_tail(part)) if line)
             file = self._relative(place.file) if place else ""
             line = place.line if place else 0
             self.say(commands.annotation("error", message, title="flyte-build", file=file, line=line))
+
+    def _said(self, error: FlyteBuildError) -> str:
+        return error.sentence.replace(self.key, "`signing-key`") if self.key else error.sentence
 
     def _files(self, error: FlyteBuildError) -> Iterator[Path]:
         """The sources, and files beside them that a failed step names, as a list of requirements."""
@@ -73,6 +78,7 @@ class Report:
             "reference": pinned[0] if pinned else "",
             "built": _truth(any(image["status"] == "built" for image in self.images)),
             "missing": _truth(self.is_missing),
+            "signed": _truth(bool(pinned) and all(row.signed for row in self.rows if row.pinned)),
         }
         text = "".join(commands.output(name, value) for name, value in outputs.items())
         commands.append(self._environ.get("GITHUB_OUTPUT"), text)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_HEAD = "| image | digest | size | cache hits | time | why |\n| --- | --- | --- | --- | --- | --- |\n"
+_HEAD = "| image | digest | size | cache hits | time | signed | why |\n| --- | --- | --- | --- | --- | --- | --- |\n"
 _MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One image. `size` is in bytes, `seconds` of the build; None where there is none. `cached` of `steps` steps."""
+    """One image. `size` is in bytes, `seconds` of the build; None where there is none. `cached` of `steps` steps.
+
+    `signed`: it has a signature; None where that cannot be told.
+    """
 
     name: str
     status: str
@@ -20,6 +23,7 @@ class Row:
     cached: int = 0
     steps: int = 0
     seconds: float | None = None
+    signed: bool | None = None
     why: str = ""
 
 
@@ -58,6 +62,7 @@ def _line(row: Row) -> str:
         f"{row.size / _MEBIBYTE:.1f} MiB" if row.size is not None else "-",
         f"{row.cached} of {row.steps}" if row.steps else "-",
         f"{row.seconds:.1f} s" if row.seconds else "-",
+        {True: "yes", False: "no", None: "-"}[row.signed],
         _cell(row.why) or "-",
     )
     return f"| {' | '.join(cells)} |\n"

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flyte_build.registry.errors import InvalidInput, ServiceDenied
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.secrets.gather import MissingSecret
 from flyte_build.worker.secrets.projects import ProjectSecrets
 from flyte_build.worker.secrets.redaction import HIDDEN, Redactor
 
@@ -113,7 +114,7 @@ def test_a_project_has_its_own_secrets(secrets: ProjectSecrets) -> None:
     ],
 )
 def test_a_secret_is_not_given(secrets: ProjectSecrets, project: str, name: str) -> None:
-    with pytest.raises(ServiceDenied, match="has no secret") as caught:
+    with pytest.raises(MissingSecret, match="has no secret") as caught:
         secrets.files(project, frozenset({name}))
     assert "value of" not in str(caught.value)
 
@@ -124,5 +125,5 @@ def test_two_secrets_of_one_name_are_refused(secrets: ProjectSecrets) -> None:
 
 
 def test_a_service_without_secrets_says_which_are_missing() -> None:
-    with pytest.raises(ServiceDenied, match=r"'a', 'b\.c'"):
+    with pytest.raises(MissingSecret, match=r"'a', 'b\.c'"):
         ProjectSecrets().files("p", frozenset({"b.c", "a"}))

@@ -49,7 +49,7 @@ class ServeSettings:
     `keep_logs`, `keep_builds`: how long they are kept after the builds ended, 0 for ever.
     `cache` is the build cache beside the embedded worker. `access` is the rules file of who may; without one only
     loopback is listened on. `tls` is a certificate chain and its key (PEM).
-    `signs`, `engine_trouble`: see `WorkerOptions`.
+    `signs`, `engine_trouble`: see `WorkerOptions`. `secrets`: see `Place`.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +74,7 @@ class ServeSettings:
     log_format: Format = "text"
     build_task: Literal["built-in", "registered"] = "built-in"
     signs: bool = False
+    secrets: Path | None = None
     engine_trouble: Callable[[], str] = no_trouble
 
     def __post_init__(self) -> None:
@@ -123,6 +124,7 @@ def serve(
             cache=None if settings.no_worker else settings.cache,
             built_in=settings.build_task == "built-in",
             signs=settings.signs,
+            secrets=settings.secrets,
             engine_trouble=settings.engine_trouble,
         )
         service = Service(place, building, slots=settings.concurrency, worker=not settings.no_worker)

@@ -77,6 +77,13 @@ def platforms(spec: bytes) -> tuple[Platform, ...]:
     return tuple(sorted(set(_platforms(_decoded(spec)))))
 
 
+def secrets(spec: bytes) -> frozenset[str]:
+    """The names of the secrets that the layers of a serialized message mount. Raises InvalidSpec as `platforms`."""
+    layers = (getattr(layer, field.name) for layer in _decoded(spec).layers for field, _ in layer.ListFields())
+    mounts = (mount for layer in layers for mount in getattr(layer, "secret_mounts", ()))
+    return frozenset(secret_name(mount.group, mount.key) for mount in mounts)
+
+
 def _platforms(message: Any) -> tuple[Platform, ...]:  # noqa: ANN401 - a protobuf message
     if len(message.platform) > _MOST_PLATFORMS or any(len(text) > _LONGEST_PLATFORM for text in message.platform):
         raise InvalidInput(

@@ -175,6 +175,7 @@ def serve(
             log_format=log_format,
             build_task=build_task,
             signs=trust.signer is not None,
+            secrets=secrets,
             engine_trouble=partial(engine_trouble, builder),
         ),
         building,

@@ -29,6 +29,7 @@ from flyte_build.worker.queue import EMBEDDED, Doorbell, Listener
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.container import Containers
 from flyte_build.worker.runs.executor import Executor, ExecutorOptions
+from flyte_build.worker.secrets.projects import ProjectSecrets
 from flyte_build.worker.stores.choose import store_at
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Place:
     `store` is where uploads go (see `store_at`), `database` and `broker` are URLs; empty: all in the state directory
     and this process. `platforms` (joined by commas) are built where a request names none. Times are in seconds.
     `access` is the rules file of who may (None: whoever reaches it), `registry` the service's own.
+    `secrets` are those of projects, None where only workers have them.
     `cache`: see `CacheKeeper`. `built_in`: see `Parts`. `signs`, `engine_trouble`: see `WorkerOptions`.
     """
 
@@ -68,6 +70,7 @@ class Place:
     cache: Cache | None = None
     built_in: bool = True
     signs: bool = False
+    secrets: Path | None = None
     engine_trouble: Callable[[], str] = no_trouble
 
     @property
@@ -116,6 +119,7 @@ class Service:
             registry=registry,
             existing=Existing(self._database, registry),
             trust_sdk_tags=place.trust_sdk_tags,
+            secrets=ProjectSecrets(root=place.secrets) if place.secrets else None,
             built_in=place.built_in,
             operating=operating,
             checks=checks_of(self._database, self._doorbell, self._store, place.registry, time.time),

@@ -14,6 +14,7 @@ from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from google.protobuf.message import DecodeError
 
+from flyte_build.builder.sources import wire
 from flyte_build.registry.errors import InvalidInput, ServiceTooLarge
 from flyte_build.worker.access.targets import repository_of
 from flyte_build.worker.builds.platforms import platforms_of
@@ -111,6 +112,7 @@ class Creation:
         answer = self.parts.existing.of_spec(wanted, policy)
         if answer is not None:
             return self.parts.answered(answer, new)
+        self.parts.require_secrets(wanted.project, wire.secrets(data))
         action, build = self.parts.builds.submit(wanted, new)
         _log.info("run %s waits for build %s of %s", new.name, build.id, build.target)
         self.parts.doorbell.ring(build.id)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flyte_build.worker.operating.readiness import Checks
     from flyte_build.worker.runs.actions import Actions
     from flyte_build.worker.runs.values import Action, ActionName, NewAction
+    from flyte_build.worker.secrets.projects import ProjectSecrets
     from flyte_build.worker.stores.store import Store
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Parts:
 
     `platforms` (joined by commas) are built where a request names none. `built_in`: builds are answered here, and not
     by a task that somebody registered. `registry` is asked whether images are there, and `existing` answers with
-    those. With `trust_sdk_tags` clients may name them by the SDK's tag.
+    those. With `trust_sdk_tags` clients may name them by the SDK's tag. `secrets` are None where only workers know.
     """
 
     database: Database
@@ -79,6 +80,7 @@ class Parts:
     platforms: str = ""
     built_in: bool = True
     trust_sdk_tags: bool = False
+    secrets: ProjectSecrets | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def answered(self, answer: Answer, new: NewAction) -> Action:
@@ -87,6 +89,11 @@ class Parts:
         self.operating.metrics.answered()
         _log.info("run %s has its image already: %s", new.name, answer.reference)
         return action
+
+    def require_secrets(self, project: str, names: frozenset[str]) -> None:
+        """MissingSecret with the secrets that the project lacks, in the words of the worker that would say it later."""
+        if self.secrets is not None:
+            self.secrets.files(project, names)
 
     def log_of(self, action: Action) -> LogView:
         """The log of an action: its build's, or its container's."""

@@ -36,6 +36,7 @@ from flyte_build.worker.endpoint.callers import caller
 from flyte_build.worker.endpoint.inputs import inputs_key
 from flyte_build.worker.endpoint.plan_request import AskedPlan
 from flyte_build.worker.runs.values import ActionName, Kind, NewAction
+from flyte_build.worker.secrets.gather import wanted
 from flyte_build.worker.stores.keys import ObjectKey, key_of_native, parse_scope
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Submission:
             run = self.parts.answered(answer, self._action(asked, request_key))
             document = {**build_document(answer.build), "status": "exists", "reference": answer.reference}
             return {"build": document, "run": str(run.full_name)}
+        self.parts.require_secrets(asked.project, wanted(taken.plan))
         files = self._files(asked, taken.plan)
         missing = self._missing(files, sizes_of(taken.plan))
         if missing:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_build.builder.sources.sdk_layers import secret_name
-from flyte_build.registry.errors import InvalidInput, ServiceDenied
+from flyte_build.registry.errors import InvalidInput
+from flyte_build.worker.secrets.gather import MissingSecret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class ProjectSecrets:
     root: Path | None = None
 
     def files(self, project: str, names: frozenset[str]) -> Mapping[str, Path]:
-        """Name (`key` or `group.key`) -> file, for all of `names`. ServiceDenied with those that the project lacks.
+        """Name (`key` or `group.key`) -> file, for all of `names`. MissingSecret with those that the project lacks.
 
         InvalidInput where two files have one name (`a.b/c` and `a/b.c`).
         """
@@ -31,7 +32,7 @@ class ProjectSecrets:
                     raise InvalidInput(f"the project {project} has two secrets that are called {name!r}")
         missing = sorted(names - found.keys())
         if missing:
-            raise ServiceDenied(
+            raise MissingSecret(
                 f"the project {project} has no secret {', '.join(map(repr, missing))[:300]}, which the image needs",
                 hint="whoever runs the service adds it to --secrets as <project>/<group>/<key>",
             )

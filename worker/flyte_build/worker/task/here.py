@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from flyte_build.builder.buildx.remote import remote_builder
 from flyte_build.builder.provenance import BUILDER_SERVICE
-from flyte_build.registry.errors import InvalidInput, ServiceDenied
+from flyte_build.registry.errors import InvalidInput
 from flyte_build.worker import settings as configured
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.cli.trusting import TrustFlags
 from flyte_build.worker.drivers.lines import line_of
 from flyte_build.worker.drivers.service import ServiceBuilding
+from flyte_build.worker.secrets.gather import MissingSecret
 from flyte_build.worker.secrets.projects import ProjectSecrets
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class MountedSecrets(ProjectSecrets):
         del project
         try:
             return ProjectSecrets(root=self.folder.parent).files(self.folder.name, names) if names else {}
-        except ServiceDenied as error:
+        except MissingSecret as error:
             listed = ", ".join(map(repr, sorted(names)))[:300]
             raise InvalidInput(
                 f"not every secret that the image needs ({listed}) is mounted below {self.folder}",

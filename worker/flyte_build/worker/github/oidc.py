@@ -6,7 +6,6 @@ Sources: docs.github.com, "OpenID Connect reference"; boto3, "Assume role with w
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 import urllib3
 
 from flyte_build.registry.errors import InvalidInput, RegistryUnavailable
+from flyte_build.worker.client.bearer import expiry
 from flyte_build.worker.github.inputs import PREFIX
 
 _AWS_AUDIENCE = "sts.amazonaws.com"
@@ -57,18 +57,9 @@ def job_token(environ: Mapping[str, str], audience: str) -> str:
     """
     url, _ = _asked(environ)
     held = _HELD.get((url, audience), "")
-    if _end(held) - time.time() < _SPARE:
+    if (expiry(held) or 0.0) - time.time() < _SPARE:
         held = _HELD[url, audience] = _token(environ, audience)
     return held
-
-
-def _end(token: str) -> float:
-    """When a JWT ends, as it says itself (RFC 7519, section 4.1.4); 0 for what says nothing."""
-    try:
-        payload = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return 0.0
 
 
 def google_document(environ: Mapping[str, str], provider: str, account: str) -> dict[str, object]:

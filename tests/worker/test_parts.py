@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from tests.worker.conftest import REFERENCE, Building, Clock
+from tests.worker.conftest import REFERENCE, Clock
 from tests.worker.make import new_action, new_build
-from tests.worker.test_build_worker import until
 
-from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.parts import splittable
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome
 from flyte_build.worker.builds.upkeep import Upkeep
 from flyte_build.worker.builds.values import BuildFailure, Claim
-from flyte_build.worker.builds.worker import BuildWorker, WorkerOptions
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.runs.values import Action
-from flyte_build.worker.stores.keys import ObjectKey
-from flyte_build.worker.stores.local import LocalStore
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 BOTH = f"{AMD},{ARM}"
@@ -183,41 +178,3 @@ def test_a_build_that_nobody_takes_fails_after_the_queues_time(builds: Builds, a
     found = actions.get(action.full_name)
     assert found is not None
     assert found.error.startswith("the build waited for 60 seconds: no worker for linux/arm64 was free; ask again")
-
-
-@pytest.mark.real
-def test_two_workers_build_two_hundred_once_each_and_projects_take_turns(
-    builds: Builds, logs: BuildLogs, clock: Clock, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("order")
-    store = LocalStore(folder / "store", base_url=lambda: "", clock=clock)
-    store.open()
-    spec = ObjectKey.upload("p", "development", "spec", "x")
-    store.write(spec, b"spec")
-    digest = store.sha256(spec)
-
-    def ask(project: str, number: int) -> None:
-        clock.now += 1
-        asked = new_build(project=project, target=f"n{number}:1", spec_object=str(spec), spec_sha256=digest)
-        builds.submit(asked, new_action(f"{project}{number}"))
-
-    for number in range(180):
-        ask("p", number)
-    for number in range(20):
-        ask("q", number)
-    building = Building(lines=())
-    workers = [worker(builds, store, building, logs, folder / name) for name in ("a", "b")]
-    for one in workers:
-        one.start()
-    until(lambda: len(building.requests) == 200 and not builds.waiting(), 240)
-    assert all(one.stop(20) for one in workers)
-    asked = [(request.project, request.target) for request in building.requests]
-    assert len(set(asked)) == len(asked) == 200
-    assert max(place for place, (project, _) in enumerate(asked) if project == "q") < 60
-
-
-def worker(builds: Builds, store: LocalStore, building: Building, logs: BuildLogs, folder: object) -> BuildWorker:
-    from pathlib import Path
-
-    options = WorkerOptions(owner=str(folder), slots=2, scratch=Path(str(folder)), poll_seconds=0.05)
-    return BuildWorker(builds, store, building, logs, options)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import BIN, Service, _wait_for, run
+from tests.e2e.rules import rules_of
 from tests.engine import docker
 
 pytestmark = pytest.mark.real
@@ -31,18 +32,6 @@ image = flyte.Image.from_base("{base}").clone(name="{name}", extendable=True).wi
 if __name__ == "__main__":
     flyte.init_from_config()
     print("IMAGE", flyte.build(image).uri)
-"""
-
-RULES = """
-[[token]]
-name = "task"
-sha256 = "{digest}"
-projects = ["flytesnacks"]
-
-[[project]]
-name = "flytesnacks"
-registries = ["{registry}"]
-bases = ["{bases}"]
 """
 
 IMAGE = """
@@ -105,7 +94,7 @@ def split(parts: Parts, task_image: str, tmp_path_factory: pytest.TempPathFactor
     folder, registry = tmp_path_factory.mktemp("split"), f"{parts.registry}/split-{uuid.uuid4().hex[:8]}"
     rules = folder / "rules.toml"
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    rules.write_text(RULES.format(digest=digest, registry=registry, bases=f"{parts.registry}/base"), encoding="utf-8")
+    rules.write_text(rules_of(digest, registry, f"{parts.registry}/base"), encoding="utf-8")
     rules.chmod(0o600)
     # The engine's own bridge: what containers can reach of this machine, and nobody else can.
     bridge = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import run
+from tests.e2e.rules import rules_of
 from tests.worker import clouds
 from tests.worker.deployment import Deployment, deployed
 from tests.worker.services import postgres, rabbitmq
@@ -49,17 +50,6 @@ if __name__ == "__main__":
         print("IMAGE", task.pb2.spec.task_template.container.image)
     else:
         print("IMAGE", flyte.build(image).uri)
-"""
-RULES = """
-[[token]]
-name = "people"
-sha256 = "{digest}"
-projects = ["flytesnacks"]
-
-[[project]]
-name = "flytesnacks"
-registries = ["{registry}"]
-bases = ["{bases}"]
 """
 
 
@@ -105,7 +95,7 @@ def split(tmp_path: Path, parts: Parts, fresh_name: str) -> Iterator[Split]:
     (tmp_path / "home").mkdir()
     (tmp_path / "program.py").write_text(PROGRAM)
     rules = tmp_path / "access.toml"
-    rules.write_text(RULES.format(digest=digest, registry=registry, bases=f"{parts.registry}/base"))
+    rules.write_text(rules_of(digest, registry, f"{parts.registry}/base"))
     chain, key = certificate(tmp_path)
     with ExitStack() as stack:
         s3 = stack.enter_context(clouds.s3(tmp_path / "s3"))

@@ -11,22 +11,11 @@ from pathlib import Path
 import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import BIN, Service, serving
+from tests.e2e.rules import rules_of
 from tests.e2e.test_remote import NO_ENGINE, spec_file
 
 pytestmark = pytest.mark.real
 TOKEN = "a-token-of-the-tests-own"
-ONE_AT_A_TIME = """
-[[token]]
-name = "people"
-sha256 = "{digest}"
-projects = ["*"]
-
-[[project]]
-name = "*"
-registries = ["{registry}/{{project}}"]
-bases = ["{bases}"]
-running = 1
-"""
 
 
 @contextmanager
@@ -54,7 +43,8 @@ def until_said(client: subprocess.Popen[str], text: str) -> None:
 def test_a_client_reads_whose_turn_it_is_while_it_waits(tmp_path: Path, parts: Parts, fresh_name: str) -> None:
     registry, rules = f"{parts.registry}/{fresh_name}", tmp_path / "access.toml"
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    rules.write_text(ONE_AT_A_TIME.format(digest=digest, registry=registry, bases=parts.registry), encoding="utf-8")
+    one_at_a_time = rules_of(digest, f"{registry}/{{project}}", parts.registry, project="*", more="running = 1")
+    rules.write_text(one_at_a_time, encoding="utf-8")
     files = []
     for name, command in (("a", "echo begun; sleep 30"), ("b", "true"), ("c", "true")):
         (tmp_path / name).mkdir()

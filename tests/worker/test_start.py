@@ -22,7 +22,7 @@ except SystemExit as done:
 new = set(sys.modules) - before
 ours = {name for name in new if name.startswith("flyte_build.")} - {
     "flyte_build.registry", "flyte_build.registry.errors", "flyte_build.worker", "flyte_build.worker.cli",
-    "flyte_build.worker.cli.commands", "flyte_build.worker.cli.main",
+    "flyte_build.worker.cli.commands", "flyte_build.worker.cli.main", "flyte_build.worker.cli.sections",
 }
 others = {name.partition(".")[0] for name in new} - sys.stdlib_module_names - {"click", "flyte_build"}
 slow = new & {"asyncio", "email", "http", "importlib.metadata", "json", "logging", "socket", "ssl", "subprocess"}
@@ -45,7 +45,7 @@ def test_a_commands_own_help_is_drawn_with_its_flags() -> None:
         [sys.executable, "-c", SCRIPT, "image", "--help"], capture_output=True, text=True, check=False, timeout=60
     )
     assert "--registry" in done.stdout
-    assert "╭─ Options" in done.stdout
+    assert "╭─ Name and place" in done.stdout
 
 
 @pytest.mark.parametrize("part", ["bundler.oci", "worker.drivers.verifying", "worker.drivers.why", "worker.cli.images"])

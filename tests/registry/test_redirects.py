@@ -18,7 +18,7 @@ from flyte_build.registry.errors import (
     RegistryUntrusted,
 )
 from flyte_build.registry.guard import Guard
-from flyte_build.registry.redirects import Redirecting
+from flyte_build.registry.redirects import Redirecting, same_origin
 from flyte_build.registry.seclusion import PUBLIC
 from flyte_build.registry.transport import HttpTransport
 from flyte_build.registry.wire import Request, Response
@@ -34,6 +34,21 @@ class Elsewhere:
     def send(self, request: Request) -> Response:
         answer = self._inner.send(request)
         return answer if self._level is None else replace(answer, seclusion=self._level)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        pytest.param("https://r.test/x?y", True, id="another path"),
+        pytest.param("https://r.test:443/", True, id="its port, written"),
+        pytest.param("https://R.test/", True, id="its name in capitals"),
+        pytest.param("http://r.test:443/", False, id="another scheme"),
+        pytest.param("https://cdn.r.test/", False, id="another host"),
+        pytest.param("https://r.test:444/", False, id="another port"),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(other: str, same: bool) -> None:
+    assert same_origin("https://r.test/v2/", other) is same
 
 
 class TestRedirects:
@@ -99,8 +114,20 @@ class TestRedirects:
         ],
     )
     def test_what_is_no_url_is_refused(self, faulty: FaultyRegistry, location: str) -> None:
-        with pytest.raises((RegistryProtocol, RegistryUntrusted), match="no URL"):
+        # Before anybody compares its host with one that is trusted.
+        with pytest.raises(RegistryProtocol, match="no URL"):
             self.follow(faulty, location, {})
+
+    def test_what_may_have_an_effect_is_not_sent_elsewhere(self, faulty: FaultyRegistry) -> None:
+        faulty.says("/from", Says(307, b"", (("location", "/to"),)))
+        request = Request(method="PUT", url=f"{faulty.url}/from", body=b"content")
+        assert Redirecting(Elsewhere(None), Guard(QUICK)).send(request).status == 307
+        assert faulty.requests("/to") == []
+
+    def test_an_answer_that_leads_nowhere_stands(self, faulty: FaultyRegistry) -> None:
+        faulty.says("/from", Says(307, b""))
+        request = Request(method="GET", url=f"{faulty.url}/from")
+        assert Redirecting(Elsewhere(None), Guard(QUICK)).send(request).status == 307
 
     def test_a_loop_ends(self, faulty: FaultyRegistry) -> None:
         with pytest.raises(RegistryProtocol, match="redirects more than 5 times"):

@@ -13,6 +13,7 @@ from tests.worker.make import NAME, new_action, new_build
 
 from flyte_build.registry.errors import BuildCancelled, BuildFailed, EngineAway, RegistryDenied
 from flyte_build.worker.builds.logs import BuildLogs
+from flyte_build.worker.builds.plans import Places
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.builds.upkeep import Upkeep
@@ -127,14 +128,34 @@ def test_a_build_fails_with_one_sentence_for(
     assert (ended.error, ended.step, ended.error_log) == told
 
 
+@pytest.mark.parametrize("what", ["spec_object", "context_object"])
+@pytest.mark.parametrize("form", ["spec", "plan"])
 def test_content_that_is_not_what_was_asked_is_not_built(
-    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, store: LocalStore
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building, store: LocalStore, what: str, form: str
 ) -> None:
+    places = ObjectKey.parse(asked.context_object)
+    content = Places(base="b").encode() if form == "plan" else b"context"
+    store.local_path(places).write_bytes(content)
+    asked = replace(asked, form=form, context_sha256=hashlib.sha256(content).hexdigest())
     _, build = builds.submit(asked, new_action())
-    store.local_path(ObjectKey.parse(asked.context_object)).write_bytes(b"something else")
+    other = Places(base="c").encode() if form == "plan" else b"something else"
+    store.local_path(ObjectKey.parse(getattr(asked, what))).write_bytes(other)
     run(worker, builds, build.id)
     assert building.requests == []
     assert "not what was asked" in the_end(builds, build.id).error
+
+
+def test_all_that_was_asked_reaches_the_builder(
+    worker: BuildWorker, builds: Builds, asked: NewBuild, building: Building
+) -> None:
+    wanted = replace(asked, force=True, timeout=7.0, guarded=True, trace="00-1-2-01", platforms="linux/arm64")
+    _, build = builds.submit(wanted, new_action())
+    run(worker, builds, build.id)
+    (request,) = building.requests
+    assert (request.project, request.domain, request.build_id) == ("p", "development", build.id)
+    assert (request.force, request.timeout, request.guarded) == (True, 7.0, True)
+    assert (request.trace, request.platforms, request.part) == ("00-1-2-01", ("linux/arm64",), "")
+    assert request.until is not None
 
 
 def test_a_worker_finds_builds_that_nobody_told_it_of(worker: BuildWorker, builds: Builds, asked: NewBuild) -> None:

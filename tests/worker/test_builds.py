@@ -48,6 +48,9 @@ def test_a_build_goes_through_its_phases_and_answers_its_run(builds: Builds, act
         pytest.param({"spec_sha256": "2" * 64}, False, id="the spec differs"),
         pytest.param({"context_sha256": "2" * 64}, False, id="the context differs"),
         pytest.param({"project": "q"}, False, id="the project differs"),
+        pytest.param({"domain": "production"}, False, id="the domain differs"),
+        pytest.param({"platforms": "linux/arm64"}, False, id="the platforms differ"),
+        pytest.param({"form": "plan"}, False, id="one is a plan"),
         pytest.param({"force": True}, False, id="one is forced"),
     ],
 )
@@ -137,10 +140,12 @@ def test_a_build_that_kills_its_worker_three_times_fails_with_that_reason(
 ) -> None:
     action, build = builds.submit(new_build(), new_action())
     for _ in range(MAX_ATTEMPTS):
-        claimed(builds, build.id)
+        claim = claimed(builds, build.id)
         clock.now += 31
         Upkeep(builds).expire()
     assert builds.waiting() == ()
+    assert not builds.renew(claim).held
+    assert not builds.succeed(claim, OUTCOME), "what has ended is not anybody's, nor that of its last worker"
     ended = actions.get(action.full_name)
     assert ended is not None
     assert "died" in ended.error
@@ -151,6 +156,16 @@ def test_a_build_that_is_given_back_was_not_tried(builds: Builds) -> None:
     for _ in range(MAX_ATTEMPTS + 2):
         assert builds.give_back(claimed(builds, build.id))
     assert claimed(builds, build.id).attempt == 1
+
+
+def test_who_gave_a_build_back_decides_nothing_for_the_next_one(builds: Builds) -> None:
+    """A build that was given back was not tried, so the next claim is the same attempt of another worker."""
+    _, build = builds.submit(new_build(), new_action())
+    before = claimed(builds, build.id, "w1")
+    assert builds.give_back(before)
+    now = claimed(builds, build.id, "w2")
+    assert (now.attempt, builds.renew(before).held, builds.succeed(before, OUTCOME)) == (1, False, False)
+    assert builds.succeed(now, OUTCOME)
 
 
 def test_a_build_is_stopped_when_the_last_run_that_waits_is_aborted(builds: Builds, actions: Actions) -> None:

@@ -126,6 +126,7 @@ def test_a_base_that_is_named_by_its_digest_is_not_asked_for(builds: Builds, dat
         (new_build(context_sha256="2" * 64), Registry(), POLICY),
         (new_build(platforms="linux/arm64"), Registry(), POLICY),
         (new_build(project="q"), Registry(), POLICY),
+        (new_build(domain="production"), Registry(), POLICY),
         (new_build(), Registry(holds={"base.test/python:3": BASE}), POLICY),
         (new_build(), Registry(holds={f"{HERE}@{OURS}": OURS, "base.test/python:3": MOVED}), POLICY),
         (new_build(), Registry(holds={f"{HERE}@{OURS}": OURS}), POLICY),
@@ -139,6 +140,7 @@ def test_a_base_that_is_named_by_its_digest_is_not_asked_for(builds: Builds, dat
         "other files",
         "another platform",
         "another project",
+        "another domain",
         "the registry lost it",
         "the base moved",
         "the base is gone",
@@ -182,7 +184,13 @@ def test_a_plan_is_answered_by_its_digest_but_not_with_tags(builds: Builds, data
     assert answer is not None
     assert answer.reference == f"{HERE}@{OURS}"
     assert existing.of_plan(plan, "d" * 64, POLICY) is None
-    for other in (replace(plan, force=True), replace(plan, tags=("v1",)), replace(plan, domain="production")):
+    others: tuple[dict[str, Any], ...] = (
+        {"force": True},
+        {"tags": ("v1",)},
+        {"domain": "production"},
+        {"project": "q"},
+    )
+    for other in (replace(plan, **changes) for changes in others):
         assert existing.of_plan(other, "c" * 64, POLICY) is None
 
 

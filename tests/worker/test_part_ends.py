@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from tests.worker.conftest import Clock
 from tests.worker.make import new_action, new_build
@@ -11,7 +13,7 @@ from flyte_build.registry.errors import ServiceQuota
 from flyte_build.worker.builds.listing import stop
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.upkeep import Upkeep
-from flyte_build.worker.builds.values import BuildFailure
+from flyte_build.worker.builds.values import BuildFailure, NewBuild
 from flyte_build.worker.runs.actions import Actions
 from flyte_build.worker.runs.phases import Phase
 from flyte_build.worker.runs.values import Action
@@ -30,6 +32,34 @@ def split(builds: Builds, upkeep: Upkeep) -> Action:
     action, _ = builds.submit(new_build(platforms=BOTH), new_action())
     upkeep.split()
     return action
+
+
+def test_a_part_is_asked_for_as_its_whole_was_but_for_its_platform(builds: Builds, upkeep: Upkeep) -> None:
+    asked = new_build(
+        platforms=BOTH,
+        context_object="inputs/p/development/x/places.json",
+        context_sha256="3" * 64,
+        force=True,
+        form="plan",
+        timeout=7.0,
+        trace="00-1-2-01",
+        guarded=True,
+    )
+    builds.submit(asked, new_action())
+    upkeep.split()
+    part = take(builds, "a", AMD).build
+    # Limits are counted and not carried; a part never waits for room in the queue.
+    same = {field.name for field in fields(NewBuild)} - {"platforms", "most_queued", "most_running"}
+    assert {name: getattr(part, name) for name in same} == {name: getattr(asked, name) for name in same}
+
+
+def test_a_build_that_was_split_runs_as_many_parts_as_its_project_may(builds: Builds, upkeep: Upkeep) -> None:
+    builds.submit(new_build(platforms=BOTH, most_running=1), new_action())
+    upkeep.split()
+    first = take(builds, "a", AMD)
+    assert builds.waiting(ARM) == ()
+    assert builds.succeed(first, OUTCOME)
+    assert take(builds, "b", ARM).build.platforms == ARM
 
 
 def test_who_stops_a_part_stops_the_whole_for_everybody(builds: Builds, actions: Actions, split: Action) -> None:

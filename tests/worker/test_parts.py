@@ -155,6 +155,23 @@ def test_two_requests_that_turn_out_to_be_one_image_are_one_build(builds: Builds
     assert found.id == one.id
 
 
+def test_the_same_image_of_another_project_or_domain_is_not_joined(builds: Builds) -> None:
+    ids = []
+    for number, changes in enumerate(({"project": "q"}, {"domain": "production"}, {})):
+        _, build = builds.submit(new_build(**changes), new_action(f"r{number}"))
+        claim = builds.claim("a", build.id)
+        assert claim is not None
+        assert builds.settle(claim, "repository@sha256:x") is not None, "each builds its own"
+        ids.append(build.id)
+    _, again = builds.submit(new_build(spec_sha256="2" * 64), new_action("r9"))
+    claim = builds.claim("b", again.id)
+    assert claim is not None
+    assert builds.settle(claim, "repository@sha256:x") is None
+    found = builds.get(again.id)
+    assert found is not None
+    assert found.id == ids[-1]
+
+
 def test_what_is_away_for_a_moment_is_tried_again_later_and_not_for_ever(
     builds: Builds, actions: Actions, clock: Clock
 ) -> None:

@@ -30,6 +30,7 @@ def test_a_project_has_no_more_builds_in_the_queue_than_it_may(builds: Builds) -
         submit(builds, 2, most_queued=2)
     assert builds.submit(new_build(target="demo:0", most_queued=2), new_action("again"))[1].id == ids[0], "joining"
     submit(builds, 3, most_queued=2, project="q")
+    submit(builds, 5, most_queued=2, domain="production")
     assert builds.claim("w", ids[0])
     submit(builds, 4, most_queued=2)
 
@@ -37,11 +38,13 @@ def test_a_project_has_no_more_builds_in_the_queue_than_it_may(builds: Builds) -
 def test_a_project_runs_no_more_builds_than_it_may_and_others_go_on(builds: Builds) -> None:
     mine = [submit(builds, number, most_running=1) for number in range(3)]
     other = submit(builds, 9, project="q", most_running=1)
+    beside = submit(builds, 8, domain="production", most_running=1)
     claim = builds.claim("w", mine[0])
     assert claim is not None
-    assert builds.waiting() == (other,)
+    assert set(builds.waiting()) == {other, beside}
     assert builds.claim("w", mine[1]) is None
     assert builds.claim("w", other) is not None
+    assert builds.claim("w", beside) is not None
     assert builds.give_back(claim)
     assert len(set(builds.waiting()) & set(mine)) == 3
     assert builds.claim("w", mine[1]) is not None

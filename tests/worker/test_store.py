@@ -135,6 +135,17 @@ def test_a_signed_url_is_good_for_its_own_key_only(store: LocalStore) -> None:
             store.receive(key, query)
 
 
+def test_a_signed_url_is_good_for_its_own_method_only(store: LocalStore) -> None:
+    path, write = parts_of(store.sign_put(KEY, MD5, seconds=60).url)
+    store.write(KEY, CONTENT)
+    _, read = parts_of(store.sign_get(KEY, seconds=60).url)
+    assert store.give(path, read).read_bytes() == CONTENT
+    with pytest.raises(ServiceDenied, match="SignatureDoesNotMatch"):
+        store.give(path, write)
+    with pytest.raises(ServiceDenied, match="SignatureDoesNotMatch"):
+        store.receive(path, read)
+
+
 def test_a_signed_url_ends_and_says_so_in_words_that_clients_know(store: LocalStore, clock: Clock) -> None:
     signed = store.sign_put(KEY, MD5, seconds=60)
     clock.now += 59

@@ -13,7 +13,6 @@ import pytest
 from tests.worker.oidc import Idp, idp
 
 from flyte_build.builder.engine import BuildEvent
-from flyte_build.worker.access.tokens import new_token
 from flyte_build.worker.builds.logs import BuildLogs
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest, LogSink
@@ -162,9 +161,6 @@ def issuer() -> Iterator[Idp]:
 
 @pytest.fixture
 def guarded(serving: Callable[..., Served], issuer: Idp, tmp_path: Path) -> Guarded:
-    from tests.worker.guarded import Guarded, rules_for
+    from tests.worker.guarded import guarded_by
 
-    token, sha256 = new_token()
-    rules = tmp_path / "access.toml"
-    rules.write_text(rules_for(issuer.url, sha256))
-    return Guarded(serving(access=rules, registry="127.0.0.1:5000/images"), issuer, token, rules)
+    return guarded_by(serving, issuer, tmp_path)

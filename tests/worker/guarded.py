@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from tests.worker.conftest import Served
 from tests.worker.oidc import AUDIENCE, Idp
+
+from flyte_build.worker.access.tokens import new_token
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Guarded:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace"), answer.headers
+
+
+def guarded_by(serving: Callable[..., Served], issuer: Idp, folder: Path, more: str = "") -> Guarded:
+    """A service whose rules are those of `rules_for`, and `more`."""
+    token, sha256 = new_token()
+    rules = folder / "access.toml"
+    rules.write_text(rules_for(issuer.url, sha256) + more)
+    return Guarded(serving(access=rules, registry="127.0.0.1:5000/images"), issuer, token, rules)
 
 
 def rules_for(issuer: str, sha256: str) -> str:

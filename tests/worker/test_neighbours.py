@@ -38,7 +38,7 @@ def project(name: str, domain: str = "development") -> ProjectIdentifier:
     return ProjectIdentifier(name=name, domain=domain)
 
 
-def build_in(guarded: Guarded, who: str, name: str, task: Any = None) -> Any:
+def build_in(guarded: Guarded, who: str, name: str, task: Any = None, target: str = "demo:1") -> Any:
     """A build, asked as the SDK does."""
     headers, content = guarded.header(who), SPEC
     with DataProxyServiceClientSync(guarded.served.url) as data:
@@ -53,7 +53,7 @@ def build_in(guarded: Guarded, who: str, name: str, task: Any = None) -> Any:
     request = run_service_pb2.CreateRunRequest(
         project_id=project(name),
         task_spec=task or build_task_spec(""),
-        inputs=texts(spec=location.native_url, context="", target_image="demo:1"),
+        inputs=texts(spec=location.native_url, context="", target_image=target),
     )
     with RunServiceClientSync(guarded.served.url) as runs:
         return runs.create_run(request, headers=headers).run.action.id.run
@@ -113,6 +113,9 @@ def test_a_project_is_its_own(guarded: Guarded) -> None:
             ),
             "build": lambda: runs.create_run(
                 run_service_pb2.CreateRunRequest(project_id=project("p"), task_id=builtin), headers=bob
+            ),
+            "build into another's place": lambda: build_in(
+                guarded, "bob", "q", target="127.0.0.1:5000/images/p/demo:1"
             ),
             "build in another domain": lambda: runs.create_run(
                 run_service_pb2.CreateRunRequest(project_id=project("p", "production"), task_id=builtin),

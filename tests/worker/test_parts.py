@@ -157,7 +157,7 @@ def test_two_requests_that_turn_out_to_be_one_image_are_one_build(builds: Builds
 
 def test_the_same_image_of_another_project_or_domain_is_not_joined(builds: Builds) -> None:
     ids = []
-    for number, changes in enumerate(({"project": "q"}, {"domain": "production"}, {})):
+    for number, changes in enumerate(({"project": "a"}, {"domain": "a"}, {})):
         _, build = builds.submit(new_build(**changes), new_action(f"r{number}"))
         claim = builds.claim("a", build.id)
         assert claim is not None

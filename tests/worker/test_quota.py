@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.worker.conftest import REFERENCE, Clock
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from sqlalchemy import text
+from tests.worker.conftest import REFERENCE, Building, Clock, Served
+from tests.worker.guarded import guarded_by
 from tests.worker.make import new_action, new_build
+from tests.worker.oidc import Idp
 from tests.worker.services import postgres
+from tests.worker.test_build_worker import until
+from tests.worker.test_neighbours import build_in
+from tests.worker.test_plans import asking, begin, made
 
-from flyte_build.registry.errors import ServiceQuota
+from flyte_build.registry.errors import ServiceError, ServiceQuota
 from flyte_build.worker.builds.aliases import find
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome
@@ -143,3 +154,40 @@ def _accepted(builds: Builds, number: int) -> bool:
     except ServiceQuota:
         return False
     return True
+
+
+@pytest.mark.real
+def test_a_file_of_another_project_is_refused_and_limits_hold_for_plans(
+    serving: Callable[..., Served], issuer: Idp, building: Building, tmp_path: Path
+) -> None:
+    limits = 'bases = ["registry.test"]\nqueued = 1\nrunning = 1\nbuild_seconds = 7\n'
+    guarded = guarded_by(serving, issuer, tmp_path, f'[[project]]\nname = "p"\n{limits}')
+    one, url, go = made(tmp_path), guarded.served.url, threading.Event()
+    own, theirs = asking(url, "p", issuer.token(sub="alice")), asking(url, "q", issuer.token(sub="bob"))
+    sha256 = hashlib.sha256(b"two").hexdigest()
+    with pytest.raises(ServiceError, match="was not issued by this store to the project p/development"):
+        begin(own, one, target="demo:1", files={sha256: theirs.engine.uploads.text(b"two")})
+
+    building.act = lambda *_: _wait(go)
+    own.engine.uploads.files(dict(one.context.files))
+    begin(own, one, target="demo:1", timeout=600)
+    until(lambda: building.requests)
+    begin(own, one, target="demo:2")
+    with pytest.raises(ServiceError, match="1 builds of p/development wait already"):
+        begin(own, one, target="demo:3")
+    with pytest.raises(ConnectError, match="1 builds of p/development wait already") as caught:
+        build_in(guarded, "alice", "p", target="demo:4")
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
+    assert [(request.timeout, request.guarded) for request in building.requests] == [(7.0, True)]
+    go.set()
+    until(lambda: len(building.requests) == 2)
+    build_in(guarded, "alice", "p", target="demo:4")
+    until(lambda: len(building.requests) == 3)
+    assert building.requests[2].timeout == 7.0
+    with Database(f"sqlite:///{guarded.served.state / 'flyte-build.db'}").read() as session:
+        asked = session.execute(text("SELECT form, most_running FROM builds")).all()
+    assert sorted(map(tuple, asked)) == [("plan", 1), ("plan", 1), ("spec", 1)]
+
+
+def _wait(go: threading.Event) -> None:
+    assert go.wait(20)

@@ -107,8 +107,9 @@ def test_an_aborted_build_stops(served: Served, building: Building) -> None:
     assert stopped.wait(10)
 
 
+@pytest.mark.parametrize("what", ["spec", "context"])
 @pytest.mark.parametrize(
-    "spec",
+    "place",
     [
         pytest.param("file:///etc/passwd", id="a file of the machine"),
         pytest.param("file:///flyte-build/store/uploads/other/development/abc/spec.pb", id="another project's upload"),
@@ -116,8 +117,8 @@ def test_an_aborted_build_stops(served: Served, building: Building) -> None:
         pytest.param("https://evil.example/spec.pb", id="a place in the network"),
     ],
 )
-def test_a_build_is_refused_from(served: Served, spec: str) -> None:
-    inputs = texts(spec=spec, context="", target_image="demo:1")
+def test_a_build_is_refused_from(served: Served, what: str, place: str) -> None:
+    inputs = texts(**{"spec": upload(served.url, SPEC), "context": "", "target_image": "demo:1", what: place})
     assert code_of(lambda: create_run(served.url, build_task_spec(""), inputs)) is Code.PERMISSION_DENIED
     assert served.building.requests == []
 

@@ -18,7 +18,7 @@ from flyte_build.worker.builds.images import Resolved
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.request import BuildOutcome
 from flyte_build.worker.builds.upkeep import Upkeep
-from flyte_build.worker.builds.values import NewBuild
+from flyte_build.worker.builds.values import BuildFailure, NewBuild
 from flyte_build.worker.database.engine import Database
 from flyte_build.worker.endpoint.existing import Existing
 from flyte_build.worker.endpoint.plan_request import AskedPlan
@@ -154,6 +154,17 @@ def test_whatever_is_not_sure_is_left_to_a_worker(
 ) -> None:
     built(builds, new_build(), "r1")
     assert of_spec(database, registry, request_, policy) is None
+
+
+def test_a_build_that_failed_since_takes_nothing_back(builds: Builds, database: Database, clock: Clock) -> None:
+    built(builds, new_build(), "r1")
+    clock.now += 1
+    _, build = builds.submit(new_build(), new_action("r2"))
+    claim = builds.claim("w", build.id)
+    assert claim is not None
+    assert builds.settle(claim, KEY) == f"{HERE}@{OURS}"
+    assert builds.fail(claim, BuildFailure(sentence="no such package"))
+    assert of_spec(database, Registry()) == f"{HERE}@{OURS}"
 
 
 def test_a_registry_that_did_not_answer_is_left_alone_for_a_while(

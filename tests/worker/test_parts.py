@@ -155,6 +155,23 @@ def test_two_requests_that_turn_out_to_be_one_image_are_one_build(builds: Builds
     assert found.id == one.id
 
 
+def test_an_image_whose_build_is_being_stopped_is_not_joined_and_costs_no_attempt(
+    builds: Builds, actions: Actions
+) -> None:
+    first, one = builds.submit(new_build(), new_action("r1"))
+    _, other = builds.submit(new_build(spec_sha256="2" * 64), new_action("r2"))
+    mine, theirs = builds.claim("a", one.id), builds.claim("b", other.id)
+    assert mine is not None
+    assert theirs is not None
+    assert builds.settle(mine, "repository@sha256:x") is not None
+    actions.abort(first, "enough")
+    builds.leave(one.id)
+    assert builds.settle(theirs, "repository@sha256:x") is None
+    found = builds.get(other.id)
+    assert found is not None
+    assert (found.id, found.state, found.attempts) == (other.id, "queued", 0)
+
+
 def test_the_same_image_of_another_project_or_domain_is_not_joined(builds: Builds) -> None:
     ids = []
     for number, changes in enumerate(({"project": "a"}, {"domain": "a"}, {})):

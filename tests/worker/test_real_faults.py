@@ -21,6 +21,8 @@ from tests.worker.services import Server, answers, postgres, redis
 from tests.worker.test_real_split import spec
 
 pytestmark = pytest.mark.real
+# A step that a test waits in says `fresh_name`: else the engine has it in its cache, from another test or run, and what
+# was to be killed in mid-build has ended long before.
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,12 @@ def deployment(tmp_path: Path, parts: Parts, fresh_name: str, database: Server, 
         yield deployment
 
 
-def test_a_worker_that_is_killed_stops_building_and_another_one_ends_it(deployment: Deployment, parts: Parts) -> None:
+def test_a_worker_that_is_killed_stops_building_and_another_one_ends_it(
+    deployment: Deployment, parts: Parts, fresh_name: str
+) -> None:
     deployment.endpoint()
     first = deployment.worker()
-    run = ask_for_build(deployment.url, spec(parts.base, "sleep 6; date +%s%N > /made"), "killed:1")
+    run = ask_for_build(deployment.url, spec(parts.base, f"sleep 6; echo {fresh_name} > /made"), "killed:1")
     deployment.until(lambda: "sleep 6" in log_of(deployment))
     first.kill()
     killed = time.time()
@@ -99,22 +103,22 @@ def test_a_build_that_kills_its_worker_three_times_fails_with_that_reason(deploy
 
 
 def test_the_endpoint_may_be_killed_and_the_answer_is_there_when_it_is_back(
-    deployment: Deployment, parts: Parts
+    deployment: Deployment, parts: Parts, fresh_name: str
 ) -> None:
     endpoint = deployment.endpoint()
     deployment.worker()
-    run = ask_for_build(deployment.url, spec(parts.base, "sleep 2"), "alone:1")
+    run = ask_for_build(deployment.url, spec(parts.base, f"sleep 2; echo {fresh_name}"), "alone:1")
     endpoint.restart()
     deployment.until(lambda: answers(deployment.port))
     assert wait_for_end(deployment.url, run).status.phase == 5
 
 
 def test_the_database_may_be_killed_while_a_build_runs_and_somebody_watches(
-    deployment: Deployment, parts: Parts, database: Server
+    deployment: Deployment, parts: Parts, database: Server, fresh_name: str
 ) -> None:
     deployment.endpoint()
     deployment.worker()
-    run = ask_for_build(deployment.url, spec(parts.base, "sleep 3"), "db:1")
+    run = ask_for_build(deployment.url, spec(parts.base, f"sleep 3; echo {fresh_name}"), "db:1")
     ends: list[int] = []
     watching = threading.Thread(target=lambda: ends.append(wait_for_end(deployment.url, run).status.phase))
     watching.start()
@@ -127,10 +131,12 @@ def test_the_database_may_be_killed_while_a_build_runs_and_somebody_watches(
     assert deployment.together({}) == []
 
 
-def test_sigterm_lets_a_build_end_and_the_second_one_puts_it_back(deployment: Deployment, parts: Parts) -> None:
+def test_sigterm_lets_a_build_end_and_the_second_one_puts_it_back(
+    deployment: Deployment, parts: Parts, fresh_name: str
+) -> None:
     deployment.endpoint()
     worker = deployment.worker()
-    run = ask_for_build(deployment.url, spec(parts.base, "sleep 3"), "drain:1")
+    run = ask_for_build(deployment.url, spec(parts.base, f"sleep 3; echo {fresh_name}"), "drain:1")
     deployment.until(lambda: "sleep 3" in log_of(deployment))
     worker.kill(signal.SIGTERM)
     later = ask_for_build(deployment.url, spec(parts.base, "sleep 30"), "later:1")

@@ -82,10 +82,12 @@ def test_the_doorbell_rings_every_worker_also_after_the_broker_was_killed_and_wi
         doorbell.close()
 
 
-def test_a_broker_that_is_killed_and_wiped_loses_nothing(deployment: Deployment, parts: Parts, broker: Server) -> None:
+def test_a_broker_that_is_killed_and_wiped_loses_nothing(
+    deployment: Deployment, parts: Parts, broker: Server, fresh_name: str
+) -> None:
     deployment.endpoint()
     deployment.worker()
-    ask_for_build(deployment.url, spec(parts.base, "sleep 2"), "slow:1")
+    ask_for_build(deployment.url, spec(parts.base, f"sleep 2; echo {fresh_name}"), "slow:1")
     broker.kill()
     try:
         run = ask_for_build(deployment.url, spec(parts.base, "echo down"), "down:1")

@@ -29,7 +29,17 @@ from flyte_build.builder.installs import (
 )
 from flyte_build.builder.plan import DockerfilePlan, LayersPlan, PlanImage
 from flyte_build.builder.recipe import RECIPE
-from flyte_build.builder.spec import Apt, Commands, Copy, Env, SecretMount, User, Workdir, sorted_variables
+from flyte_build.builder.spec import (
+    Apt,
+    Commands,
+    Copy,
+    Env,
+    PipOptions,
+    SecretMount,
+    User,
+    Workdir,
+    sorted_variables,
+)
 from flyte_build.builder.trees import FileTree, PlanFile
 from flyte_build.registry.descriptors import Platform
 from flyte_build.registry.errors import InvalidInput, InvalidSpec
@@ -188,6 +198,7 @@ HOSTILE: dict[str, Any] = {
     "a path with a NUL": copied(file("a\0b")),
     "a name too long": copied(file("a" * 300)),
     "a path too deep": copied(file("a/" * 200 + "x")),
+    "a path too long": copied(file("/".join(["a" * 200] * 16))),
     "a path twice": copied(file("a"), file("a", size=2)),
     "paths not in order": copied(file("b"), file("a")),
     "a folder upwards": copied(folders=("../x",)),
@@ -196,12 +207,18 @@ HOSTILE: dict[str, Any] = {
     "a folder that is a link": copied(link("a", "b"), folders=("a",)),
     "a link from the root": copied(link("a", "/etc/shadow")),
     "a link upwards": copied(link("a/b", "../../x")),
-    "a link with content": copied(file("a", link="b")),
+    "a link to what is above": copied(link("a", "..")),
+    "a link to nothing": copied(link("a", "")),
+    "a link with a NUL": copied(link("a", "b\0")),
+    "a link with a digest": copied(PlanFile(path="a", link="b", sha256="b" * 64)),
+    "a link with a size": copied(PlanFile(path="a", link="b", size=1)),
+    "a link that is run": copied(PlanFile(path="a", link="b", executable=True)),
     "a file without a digest": copied(file("a", sha256="../../etc/passwd")),
     "a negative size": copied(file("a", size=-1)),
     "files larger than any context": copied(file("a", size=1 << 40)),
     "one file that is two": copied(file("a"), file("b"), single=True),
     "one file that is a pattern": copied(file("*"), to="/x", single=True),
+    "one file with a blank before its name": copied(file(" a"), to="/x", single=True),
     "an owner with a flag": copied(file("a"), owner="root --from=evil.example/x"),
     "a place on two lines": copied(file("a"), to="/x\nRUN true"),
     "a user on two lines": User(name="root\nRUN --network=host true"),
@@ -210,8 +227,19 @@ HOSTILE: dict[str, Any] = {
     "a secret of the machine's": Commands(commands=("true",), secrets=(SecretMount(name="flyte-build-netrc"),)),
     "a secret of an install with options": WheelInstall(tree=FileTree(), package="x", secrets=SECRET),
     "a package that is an option": PipInstall(packages=("--index-url=https://evil.example",)),
+    "a package that is an option beside requirements": PipInstall(
+        packages=("--index-url=https://evil.example",), requirements=("a",), tree=FileTree(files=(file("a"),))
+    ),
+    "an index with a password": PipInstall(
+        packages=("x",), options=PipOptions(index_url="https://u:p4ssw0rd@evil.example/simple")
+    ),
+    "an install of nothing": PipInstall(),
     "requirements that are elsewhere": PipInstall(requirements=("../../x",)),
     "pins in two files": PinnedInstall(tree=FileTree(files=(file("a"), file("b")))),
+    "pins in a folder": PinnedInstall(tree=FileTree(files=(file("x/a"),))),
+    "pins beside a folder": PinnedInstall(tree=FileTree(files=(file("a"),), folders=("b",))),
+    "pins that are a link": PinnedInstall(tree=FileTree(files=(link("a", "b"),))),
+    "a marker with a NUL": ProjectInstall(tree=FileTree(), projects=(LocalProject(path="x", marker="a\0"),)),
     "a wheel that is an option": WheelInstall(tree=FileTree(), package="--find-links=/"),
     "a project that is elsewhere": ProjectInstall(tree=FileTree(), projects=(LocalProject(path="../x"),)),
     "an argument with a NUL": UvSync(tree=FileTree(), arguments=("a\0",)),
@@ -226,6 +254,24 @@ def test_a_plan_that_no_spec_could_have_made_is_refused(name: str) -> None:
     assert decode(encode(plan)) == plan
     with pytest.raises(InvalidSpec):
         require_sound(plan)
+
+
+TWO = FileTree(files=(file("a"), file("x/b")))
+SOUND: dict[str, Any] = {
+    "a file of any name in a folder": copied(file("*"), to="/x/", single=True),
+    "requirements": PipInstall(requirements=("a",), tree=TWO),
+    "pins": PinnedInstall(tree=FileTree(files=(file("a"),))),
+    "a project": ProjectInstall(tree=TWO, projects=(LocalProject(path="x", marker="python_version > '3'"),)),
+    "a project of uv": UvSync(tree=TWO, arguments=("--no-dev",)),
+    "a project of poetry": PoetryInstall(tree=TWO, arguments=("--only", "main")),
+    "a project of pixi": PixiInstall(tool=DIGEST, tree=TWO, manifest="pixi.toml", arguments=("-v",)),
+    "wheels": WheelInstall(tree=TWO, package="x"),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_layer_that_a_spec_could_have_made_is_sound(name: str) -> None:
+    require_sound(plan_of(SOUND[name]))
 
 
 @pytest.mark.parametrize(

@@ -119,3 +119,20 @@ def test_a_database_that_is_away_loses_no_line(clock: Clock) -> None:
         log("two")
         away.clear()
     assert [Entry.decode(line).text for line in written] == ["one", "two"]
+
+
+def test_a_database_that_stays_away_costs_bounded_memory(clock: Clock) -> None:
+    written: list[str] = []
+    away = threading.Event()
+    away.set()
+
+    def put(entries: list[str]) -> None:
+        if away.is_set():
+            raise ServiceUnavailable("the database did not answer")
+        written.extend(entries)
+
+    with BuildLog(put, clock, same, 100 << 20) as log:
+        for _ in range(12):
+            log("x" * (1 << 20))
+        away.clear()
+    assert 4 << 20 < sum(map(len, written)) < 6 << 20

@@ -10,6 +10,7 @@ from tests.worker.make import new_action, new_build
 from tests.worker.test_parts import AMD, ARM, BOTH, OUTCOME, phase, take
 
 from flyte_build.registry.errors import ServiceQuota
+from flyte_build.worker.builds.aliases import find
 from flyte_build.worker.builds.listing import stop
 from flyte_build.worker.builds.records import Builds
 from flyte_build.worker.builds.upkeep import Upkeep
@@ -60,6 +61,18 @@ def test_a_build_that_was_split_runs_as_many_parts_as_its_project_may(builds: Bu
     assert builds.waiting(ARM) == ()
     assert builds.succeed(first, OUTCOME)
     assert take(builds, "b", ARM).build.platforms == ARM
+
+
+def test_the_parts_of_an_image_make_it_beside_each_other_and_its_name_means_the_whole(
+    builds: Builds, split: Action, upkeep: Upkeep
+) -> None:
+    claims = [take(builds, owner, platforms) for owner, platforms in (("a", AMD), ("b", ARM))]
+    assert [builds.settle(claim, "repository@sha256:x") for claim in claims] == ["", ""], "none joins another"
+    assert all(builds.succeed(claim, OUTCOME) for claim in claims)
+    assert builds.succeed(take(builds, "a", AMD), OUTCOME)
+    found = find(builds.database, "p", "development", "demo:1", BOTH)
+    assert found is not None
+    assert found.run.run == split.run
 
 
 def test_who_stops_a_part_stops_the_whole_for_everybody(builds: Builds, actions: Actions, split: Action) -> None:

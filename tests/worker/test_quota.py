@@ -118,14 +118,24 @@ def test_a_name_that_means_two_things_means_nothing(
 
 
 @pytest.mark.parametrize(
-    ("project", "name", "platforms"),
-    [("q", "demo:tag", ""), ("p", "demo:other", ""), ("p", "demo:tag", "linux/arm64"), ("p", "", ""), ("", "", "")],
+    "asked",
+    [
+        ("q", "development", "demo:tag", ""),
+        ("p", "production", "demo:tag", ""),
+        ("p", "development", "demo:other", ""),
+        ("p", "development", "demo:tag", "linux/arm64"),
+        ("p", "development", "", ""),
+        ("", "", "", ""),
+    ],
 )
-def test_a_name_means_nothing_elsewhere(
-    builds: Builds, database: Database, project: str, name: str, platforms: str
-) -> None:
+def test_a_name_means_nothing_elsewhere(builds: Builds, database: Database, asked: tuple[str, str, str, str]) -> None:
     built(builds, 1)
-    assert find(database, project, "development", name, platforms) is None
+    assert find(database, *asked) is None
+
+
+def test_what_is_no_spec_of_an_sdks_has_no_name_of_its(builds: Builds, database: Database) -> None:
+    built(builds, 1, form="plan")
+    assert find(database, "p", "development", "demo:tag", "") is None
 
 
 @pytest.mark.real

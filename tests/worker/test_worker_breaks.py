@@ -62,6 +62,26 @@ def test_a_lease_that_cannot_be_renewed_stops_the_build_whatever_the_reason(brea
         assert (lease.lost, lease.asked) == (True, False)
 
 
+def test_a_lease_is_over_before_anybody_could_say_so(breaking: Breaking) -> None:
+    """Its thread did not run: as in a process that was stopped and goes on."""
+    _, build = breaking.submit(new_build(), new_action())
+    claim = breaking.claim("w", build.id)
+    assert claim is not None
+    lease = Lease(breaking, claim)
+    until(lambda: lease.lost)
+
+
+def test_a_lease_that_is_renewed_goes_on(database: Database, clock: Clock) -> None:
+    builds = Builds(database, Bell(), clock, lease_seconds=2)
+    _, build = builds.submit(new_build(), new_action())
+    claim = builds.claim("w", build.id)
+    assert claim is not None
+    with Lease(builds, claim) as lease:
+        first = lease.until()
+        until(lambda: lease.until() > first)
+        assert (lease.lost, lease.cancelled.is_set()) == (False, False)
+
+
 def _break_in(state: Path) -> None:
     with _scratch(state, "w") as mine:
         (mine / "file").touch()

@@ -278,6 +278,41 @@ def test_what_is_no_pickle_bundle_is_refused(tmp_path: Path, data: bytes) -> Non
         load_pickle(tmp_path / "x", FACTS.digest)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(b"pickle/1", b"pickle/2", id="another kind"),
+        pytest.param(b'"object":"m:o"', b'"object":77777', id="a number for a text"),
+        pytest.param(b'"size":0', b'"size":false', id="a truth for a number"),
+        pytest.param(b'"size":0', b'"size": 0', id="a blank"),
+        pytest.param(b'"size":0', b'"size":0,"x":1', id="a key more"),
+    ],
+)
+def test_a_header_is_exactly_what_is_written(old: bytes, new: bytes) -> None:
+    data = FACTS.encode()
+    assert PickleFacts.parse(data) == FACTS
+    assert old in data
+    with pytest.raises(ArchiveError, match="header does not say"):
+        PickleFacts.parse(data.replace(old, new))
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(lambda data: data + b"x", "data after its end", id="more after it"),
+        pytest.param(lambda data: data[:-4], "its gzip has no end", id="no end"),
+        pytest.param(lambda data: data[:-8] + bytes(8), "is damaged", id="another checksum"),
+    ],
+)
+def test_a_gzip_that_does_not_end_well_is_refused(tmp_path: Path, change: Callable[[bytes], bytes], says: str) -> None:
+    facts = facts_of(MINE)
+    write_pickle(MINE, facts, tmp_path / "x")
+    (tmp_path / "x").write_bytes(change((tmp_path / "x").read_bytes()))
+    with pytest.raises(ArchiveError, match=says):
+        load_pickle(tmp_path / "x", facts.digest)
+
+
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     pickled = b"\0" * (8 << 20)
     facts = facts_of(pickled)

@@ -70,7 +70,10 @@ def test_a_project_is_its_own(guarded: Guarded) -> None:
         TaskServiceClientSync(url) as tasks,
     ):
         details = run_service_pb2.GetRunDetailsRequest(run_id=run)
-        assert runs.get_run_details(details, headers=guarded.header("alice")).details.action.id.run == run
+        alice = guarded.header("alice")
+        assert runs.get_run_details(details, headers=alice).details.action.id.run == run
+        asked = run_service_pb2.GetActionDetailsRequest(action_id=action)
+        assert runs.get_action_details(asked, headers=alice).details.id.run == run, "what is refused to bob is there"
         mine = run_service_pb2.ListRunsRequest(project_id=project("q"))
         assert list(runs.list_runs(mine, headers=bob).runs) == []
         task = task_definition_pb2.TaskIdentifier(project="q", domain="development", name="x", version="1")

@@ -10,7 +10,9 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 PAGES = ("docs/explanation/security.md", "worker/README.md")
-_NAME = re.compile(r"`((?:worker|e2e|builder)/test_\w+\.py)::(\w+)`")
+_NAME = re.compile(r"`(\w+/test_\w+\.py)::(test_\w+)`")
+# Of the tables of what somebody tries and of what was killed.
+_ROW = re.compile(r"^\| (?:somebody tries|what) \| [^|]*shown[^|]*\|\n\|[-| ]+\|\n((?:\|.*\n)+)", re.M)
 
 
 def functions_of(file: Path) -> set[str]:
@@ -20,6 +22,9 @@ def functions_of(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
-    found = _NAME.findall((TESTS.parent / page).read_text(encoding="utf-8"))
-    assert len(found) > 10
+    text = (TESTS.parent / page).read_text(encoding="utf-8")
+    found = _NAME.findall(text)
+    assert len(found) == text.count(".py::") > 10, "every name is looked for"
+    (table,) = _ROW.findall(text)
+    assert [row for row in table.splitlines() if not _NAME.search(row)] == []
     assert [(file, name) for file, name in found if name not in functions_of(TESTS / file)] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from flyte_build.registry.errors import RegistryUntrusted
@@ -31,6 +33,7 @@ GUARD = Guard(RegistryOptions(plain_http=(Registry("private.test:5000"),)), lamb
         pytest.param("http://127.0.0.1:5000", "http://127.0.0.1:9000/x", id="loopback to loopback, plain"),
         pytest.param("http://private.test:5000", "http://private.test:5000/x", id="a place that may be plain"),
         pytest.param("https://public.test", "https://unknown.test/x", id="a name that only a proxy may know"),
+        pytest.param("https://both.test", "https://both.test/x", id="a name that is also private, to itself"),
     ],
 )
 def test_these_are_followed(source: str, target: str) -> None:
@@ -50,6 +53,9 @@ def test_these_are_followed(source: str, target: str) -> None:
         pytest.param("https://private.test", "https://127.0.0.1/x", id="private to loopback"),
         pytest.param("https://private.test", "https://169.254.169.254/x", id="private to a metadata service"),
         pytest.param("https://private.test", "http://169.254.169.254/x", id="the same in plain http"),
+        pytest.param("http://127.0.0.1:5000", "http://public.test/x", id="loopback to plain http elsewhere"),
+        pytest.param("https://169.254.169.254", "http://127.0.0.1/x", id="link-local to plain loopback"),
+        pytest.param("http://127.0.0.1:5000", "ftp://127.0.0.1:5000/x", id="loopback to another scheme"),
         pytest.param("https://public.test", "file:///etc/passwd", id="another scheme"),
         pytest.param("https://public.test", "/token", id="no absolute URL"),
         pytest.param("https://public.test", "https://evil.test\\@public.test/token", id="a host that is read two ways"),
@@ -57,7 +63,7 @@ def test_these_are_followed(source: str, target: str) -> None:
     ],
 )
 def test_these_are_not(source: str, target: str) -> None:
-    with pytest.raises(RegistryUntrusted, match=r"(public|private)\.test"):
+    with pytest.raises(RegistryUntrusted, match=f"^{urlsplit(source).netloc} names "):
         GUARD.check(source, target, "a redirect")
 
 

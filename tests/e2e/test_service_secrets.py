@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -96,6 +97,10 @@ def test_a_secret_is_used_and_found_nowhere(
     for path in ("/", "/metrics", "/api/v1/builds", "/readyz"):
         with urllib.request.urlopen(f"{kept.url}{path}", timeout=20) as answer:
             told.append(answer.read().decode())
+    (build,) = (one["id"] for one in json.loads(told[-2])["builds"] if one["state"] == "succeeded")
+    with urllib.request.urlopen(f"{kept.url}/api/v1/builds/{build}/log", timeout=20) as answer:
+        told.append(answer.read().decode())
+    assert "plain ***" in told[-1], "the step told it, and that was kept"
     time.sleep(0.5)
     _nowhere(canary, tmp_path, told)
 

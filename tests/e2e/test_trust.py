@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.descriptors import OCI_INDEX
 from flyte_build.registry.names import ImageReference
 from flyte_build.registry.referrers import fallback_tag
+from flyte_build.worker.signing.argv import Signing
+from flyte_build.worker.signing.cosign import Cosign
+from flyte_build.worker.signing.signer import CosignSigner
 
 pytestmark = pytest.mark.real
 
@@ -218,6 +222,20 @@ def test_a_bill_of_another_image_and_another_plan_are_found(build: Build, tmp_pa
     attach(tmp_path, image, SBOM, bill)
     attach(tmp_path, image, PLAN, {"kind": "plan"})
     assert failed(verify(image, "--json")) == {"plan", "sbom linux/amd64"}
+
+
+def test_what_the_key_signed_and_is_not_true_of_the_image_is_found(build: Build, key: Key) -> None:
+    image = build()
+    statement, bill = (json.loads(json.dumps(content(image, kind))) for kind in (STATEMENT, SBOM))
+    statement["predicate"]["buildDefinition"]["externalParameters"]["specDigest"] = f"sha256:{'0' * 64}"
+    bill["metadata"]["component"]["hashes"][0]["content"] = "0" * 64
+    signer = CosignSigner(Signing(key=str(key.private), tlog=False), Cosign(os.environ | PASSWORD))
+    untrue = {"slsaprovenance1": statement["predicate"], "cyclonedx": bill}
+    told = {kind: json.dumps(document).encode() for kind, document in untrue.items()}
+    signer.attest(RegistryClient(), ImageReference.parse(image), told)
+    done = verify(image, "--json", key=key)
+    assert failed(done) == {"provenance", "sbom linux/amd64"}
+    assert done.out.count("whoever has the key signed what is not true of this image") == 2
 
 
 def test_the_key_of_somebody_else_signs_nothing(build: Build, key: Key, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ FILES = {
     "dist/member-1.0-py3-none-any.whl": "wheel",
     "dist/lib-1.0-py3-none-any.whl": "other wheel",
     "run.py": "# /// script\n# dependencies = ['idna']\n# requires-python = '>=3.10'\n# ///\nprint(1)\n",
+    "own.py": "# /// script\n# dependencies = ['file://member']\n# ///\n",
     "conda.py": "# /// script\n# dependencies = ['idna']\n# [tool.pixi.dependencies]\n# zlib = '*'\n# ///\n",
     "code/a.py": "a",
     "code/deep/b.py": "b",
@@ -51,6 +52,8 @@ PROJECT = UvProject(project=".")
 WHOLE = UvProject(project=".", install="project")
 POETRY = PoetryProject(project="poetry")
 BUNDLE = CodeBundle(folder="code", files=("**/*.py",))
+LIB, PIXI = Wheels(folder="dist", package="lib"), PixiProject(manifest="pixi/pixi.toml")
+SCRIPT, OWN, CONDA = UvScript(script="run.py"), UvScript(script="own.py"), PixiScript(script="conda.py")
 
 
 def digest(layer: Layer, root: Path) -> str:
@@ -152,12 +155,29 @@ OPTIONS: dict[str, list[Layer]] = {
         replace(POETRY, extra_args="--only main"),
         replace(POETRY, secrets=(SecretMount(name="a"),)),
     ],
-    "wheels": [Wheels(folder="dist", package="member"), Wheels(folder="dist", package="lib")],
+    "wheels": [
+        LIB,
+        replace(LIB, package="member"),
+        replace(LIB, options=PipOptions(pre=True)),
+        replace(LIB, secrets=(SecretMount(name="a"),)),
+    ],
+    "a script": [
+        SCRIPT,
+        replace(SCRIPT, options=PipOptions(index_url="https://a.test")),
+        replace(SCRIPT, secrets=(SecretMount(name="a"),)),
+    ],
+    "a script that asks for a project": [OWN, replace(OWN, secrets=(SecretMount(name="a"),))],
     "a pixi project": [
-        PixiProject(manifest="pixi/pixi.toml"),
-        PixiProject(manifest="pixi/pixi.toml", environment="gpu"),
-        PixiProject(manifest="pixi/pixi.toml", extra_args="--frozen"),
-        PixiScript(script="conda.py"),
+        PIXI,
+        replace(PIXI, environment="gpu"),
+        replace(PIXI, extra_args="--frozen"),
+        replace(PIXI, secrets=(SecretMount(name="a"),)),
+    ],
+    "a pixi script": [
+        CONDA,
+        replace(CONDA, environment="gpu"),
+        replace(CONDA, extra_args="-v"),
+        replace(CONDA, secrets=(SecretMount(name="a"),)),
     ],
     "a bundle": [BUNDLE, replace(BUNDLE, to="/x"), replace(BUNDLE, owner="a"), replace(BUNDLE, files=("*.py",))],
 }
@@ -166,6 +186,28 @@ OPTIONS: dict[str, list[Layer]] = {
 @pytest.mark.parametrize("layers", OPTIONS.values(), ids=OPTIONS.keys())
 def test_every_option_counts(tmp_path: Path, layers: list[Layer]) -> None:
     write(tmp_path, FILES)
+    assert len({digest(layer, tmp_path) for layer in layers}) == len(layers)
+
+
+@pytest.mark.parametrize("layer", [WHOLE, replace(POETRY, install="project"), OWN], ids=lambda layer: layer.kind)
+def test_every_step_of_a_layer_has_its_secrets(tmp_path: Path, layer: Any) -> None:
+    secrets = (SecretMount(name="a"),)
+    steps = planned(image().with_layer(replace(layer, secrets=secrets)), write(tmp_path, FILES)).layers
+    assert len(steps) > 1
+    assert [one for one in steps if getattr(one, "secrets", ()) != secrets] == []
+
+
+def test_every_option_of_a_project_without_a_lock_counts(tmp_path: Path) -> None:
+    head = '[project]\nname = "app"\nversion = "0.1"\nrequires-python = ">=3.10"\ndependencies = ["idna"]\n'
+    write(tmp_path, {"pyproject.toml": head, "app.py": "1"})
+    layers: list[Layer] = [
+        PROJECT,
+        WHOLE,
+        replace(PROJECT, options=PipOptions(extra_args="--no-dev")),
+        replace(WHOLE, options=PipOptions(extra_args="--no-dev")),
+        replace(PROJECT, options=PipOptions(index_url="https://a.test")),
+        replace(PROJECT, secrets=(SecretMount(name="a"),)),
+    ]
     assert len({digest(layer, tmp_path) for layer in layers}) == len(layers)
 
 

@@ -113,6 +113,24 @@ def test_what_has_an_effect_is_sent_once(method: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("failures", "slept"),
+    [
+        pytest.param([(0, ""), (0, ""), (0, ""), (0, "")], [1, 2, 4], id="four attempts without coming further"),
+        pytest.param([(0, ""), (0, ""), (5, ""), (5, ""), (9, "")], [1, 2, 1, 2, 1], id="who came further begins anew"),
+        pytest.param([(5, ""), (3, ""), (4, "")], [1, 2, 4], id="who fell back did not"),
+        pytest.param([(0, "7"), (0, "0")], [7, 2], id="Retry-After is honoured"),
+        pytest.param([(0, "21")], [], id="and not beyond our patience"),
+    ],
+)
+def test_a_transfer_goes_on_after(failures: list[tuple[int, str]], slept: list[float]) -> None:
+    waited: list[float] = []
+    pauses = Pauses(OPTIONS, waited.append)
+    went_on = [pauses.wait(reached, header) for reached, header in failures]
+    assert waited == slept
+    assert went_on == [True] * len(slept) + [False] * (len(failures) - len(slept))
+
+
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("120", 120.0),

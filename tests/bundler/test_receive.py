@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from flyte_build.bundler import safe_tar
 from flyte_build.bundler.archive import archive
+from flyte_build.bundler.inflate import Inflater
 from flyte_build.bundler.limits import MIB, ExtractLimits
 from flyte_build.bundler.receive import extract
 from flyte_build.bundler.tree import SourceTree, list_tree
@@ -192,6 +193,21 @@ def test_an_archive_is_received_with(tmp_path: Path, tar: bytes) -> None:
     assert list_tree(SourceTree(root=tmp_path / "out")).manifest == manifest
     with tarfile.open(fileobj=io.BytesIO(tar)) as judge:
         assert len(manifest.entries) == len([member for member in judge if not member.isdir()])
+
+
+def test_data_after_the_gzip_is_found_also_where_a_read_ends_before_it() -> None:
+    whole = gz(ONE)
+
+    class Apart(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            left = len(whole) - self.tell()
+            return super().read(left if left > 0 else size)
+
+    stream = Inflater(Apart(whole + b"hidden"), LIMITS)
+    while stream.read(512):
+        pass
+    with pytest.raises(ArchiveError, match="data after its end"):
+        stream.finish()
 
 
 def test_a_small_file_of_zeros_is_no_bomb(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from tests.builder.doubles import AMD64, ARM64, image, planned
+from tests.builder.doubles import AMD64, ARM64, image, planned, resolved
 
+from flyte_build.builder.context import Context
 from flyte_build.builder.dockerfile import SPEC_DIGEST_LABEL
-from flyte_build.builder.once import existing_image
+from flyte_build.builder.engine import BuildOptions, BuiltImage
+from flyte_build.builder.once import Preflighted, existing_image
+from flyte_build.builder.plan import BuildPlan
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import RegistryConflict
+from flyte_build.registry.errors import RegistryConflict, RegistryDenied
 from flyte_build.registry.names import Digest, ImageName, ImageReference, Repository, Target
 
 REPOSITORY = Repository.parse("registry.test/team/image")
@@ -74,3 +77,29 @@ def test_an_image_for_fewer_platforms_has_to_be_built() -> None:
 def test_a_tag_that_names_something_else_is_said_and_not_used(there: There) -> None:
     with pytest.raises(RegistryConflict, match="was not made from this spec"):
         existing_image(PLAN, TARGET, Registry(there))
+
+
+class Refusing:
+    """A registry that takes nothing."""
+
+    def push_check(self, repository: Repository) -> None:
+        raise RegistryDenied(f"{repository} takes nothing")
+
+
+class Began(Exception):
+    """The first step."""
+
+
+class Beginning:
+    """An engine that is only seen to begin."""
+
+    def build(self, plan: BuildPlan, context: Context, target: Target, options: BuildOptions) -> BuiltImage:
+        raise Began
+
+
+def test_a_registry_that_takes_nothing_says_so_before_the_first_step() -> None:
+    engine, context = Preflighted(Beginning(), Refusing()), resolved(image()).context
+    with pytest.raises(RegistryDenied, match="takes nothing"):
+        engine.build(PLAN, context, TARGET, BuildOptions())
+    with pytest.raises(Began):
+        engine.build(PLAN, context, TARGET, BuildOptions(output="load"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from connectrpc.code import Code
@@ -60,6 +62,17 @@ def test_nobody_gets_in_without_a_token(guarded: Guarded) -> None:
         assert guarded.get(path)[0] == 200
     # Whoever has shown who they are and is named by no rule is told so, and needs no new login.
     assert guarded.get("/", **guarded.header("carol"))[0] == 403
+
+
+def test_who_shows_two_tokens_is_nobody(guarded: Guarded) -> None:
+    """What stands before us may have looked at the other one."""
+    connection = http.client.HTTPConnection(urlsplit(guarded.served.url).netloc, timeout=20)
+    with contextlib.closing(connection):
+        connection.putrequest("GET", "/")
+        for token in (guarded.everything, guarded.issuer.token(sub="alice")):
+            connection.putheader("authorization", f"Bearer {token}")
+        connection.endheaders()
+        assert connection.getresponse().status == 401
 
 
 def test_a_stream_is_refused_as_streams_are(guarded: Guarded) -> None:

@@ -59,6 +59,12 @@ def test_a_path_with_a_comma_or_a_quote_stays_one_path() -> None:
     assert str(mount) == 'type=bind,"source=/a,b""c",target=/x,readonly'
 
 
+def test_a_container_is_in_a_network_of_its_own_and_gains_no_privileges() -> None:
+    options = create()[: create().index("--")]
+    assert {"--network=bridge", "--security-opt=no-new-privileges"} <= set(options)
+    assert not [one for one in options if one.startswith(("--privileged", "--cap-add", "--pid", "--ipc", "--userns"))]
+
+
 def test_nothing_that_a_client_sends_becomes_an_option_of_the_engine() -> None:
     argv = create("--privileged", env={"X": "--privileged"}, command=["--privileged", "-v/:/host"])
     options = argv[: argv.index("--")]

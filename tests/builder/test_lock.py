@@ -12,7 +12,7 @@ from tests.builder.doubles import KnownBases, image, planned, write
 from flyte_build.builder import pinning, resolution
 from flyte_build.builder.lock import Lock, LockedBase, LockedPackages, format_lock, parse_lock
 from flyte_build.builder.pinning import Locked, LockedBases, request_digest
-from flyte_build.builder.plan import PipInstall, plan
+from flyte_build.builder.plan import FileTree, PipInstall, PlanFile, plan
 from flyte_build.builder.resolve import resolve
 from flyte_build.builder.spec import PipOptions
 from flyte_build.registry.errors import InvalidInput, InvalidSpec
@@ -66,6 +66,28 @@ def test_a_request_is_another_when_anything_in_it_is() -> None:
     assert known not in others
     assert len(others) == 4
     assert request_digest(asked, image(python="3.12", name="other"), ()) == known
+
+
+def test_a_request_is_another_when_a_file_of_it_is() -> None:
+    def of(content: str, *asked: str) -> object:
+        files = tuple(PlanFile(path=name, sha256=content * 64, size=1) for name in ("a.txt", "b.txt"))
+        layer = PipInstall(requirements=asked, tree=FileTree(files=files))
+        return request_digest(layer, image(python="3.12"), ())
+
+    assert len({of("0", "a.txt"), of("1", "a.txt"), of("0", "b.txt")}) == 3
+
+
+def test_a_layer_is_pinned_as_it_was_after_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_CACHE", str(tmp_path))
+    spec, more = image().with_pip("six").with_pip("idna"), ("idna==3.10 --hash=sha256:" + "1" * 64,)
+    first, second = (
+        request_digest(PipInstall(packages=(name,)), spec, before) for name, before in (("six", ()), ("idna", PINS))
+    )
+    lock = Lock().with_pins(first, PINS).with_pins(second, more)
+    assert len(resolve(spec, tmp_path, KnownBases(), Locked(lock)).layers) == 2
+    alone = request_digest(PipInstall(packages=("idna",)), spec, ())
+    with pytest.raises(InvalidInput, match="no versions for this request"):
+        resolve(spec, tmp_path, KnownBases(), Locked(Lock().with_pins(first, PINS).with_pins(alone, more)))
 
 
 def test_the_lock_replaces_what_was_asked_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,14 @@ from flyte_build.bundler.signed import SignedUploads
 from flyte_build.bundler.upload import Parcel
 from flyte_build.bundler.upload import upload as upload_parcel
 from flyte_build.bundler.wire import Wire
-from flyte_build.registry.errors import BuildFailed, FlyteBuildError, InvalidInput, ServiceDenied, ServiceError
+from flyte_build.registry.errors import (
+    BuildFailed,
+    FlyteBuildError,
+    InvalidInput,
+    InvalidSpec,
+    ServiceDenied,
+    ServiceError,
+)
 from flyte_build.registry.names import Digest, Repository, Target
 from flyte_build.worker.access.policy import Limits, Place, Policy
 from flyte_build.worker.builds.plans import Places, fetch_files, take
@@ -106,6 +113,12 @@ def test_what_a_project_may_holds_for_plans_too(tmp_path: Path) -> None:
         take(one.data, one.places, elsewhere)
     with pytest.raises(ServiceDenied, match="11 bytes, and this project may send 10"):
         take(one.data, one.places, replace(ANYTHING, limits=Limits(context_bytes=10)))
+
+
+def test_a_plan_that_no_spec_could_have_made_is_not_taken(tmp_path: Path) -> None:
+    one = made(tmp_path)
+    with pytest.raises(InvalidSpec, match="is not a path below it"):
+        take(encode(_upwards(one.plan)), one.places, ANYTHING)
 
 
 def test_a_dockerfile_is_not_built_by_a_service(tmp_path: Path) -> None:

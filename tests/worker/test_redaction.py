@@ -51,6 +51,27 @@ def test_a_secret_is_hidden(text: str) -> None:
         assert inner[8:-8] not in said
 
 
+def test_base64_of_urls_is_another_alphabet() -> None:
+    value = "?>?>?>canary~~~"
+    plain, other = (encode(value.encode()).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode))
+    assert plain != other
+    assert [Redactor.of((value,))(text) for text in (plain, other)] == [HIDDEN, HIDDEN]
+
+
+def test_each_line_of_a_secret_is_one() -> None:
+    redact = Redactor.of(("-----BEGIN-----\n  first-canary-line\nlast-canary-line\n",))
+    for line in ("got: first-canary-line!", "got: last-canary-line!"):
+        assert redact(line) == f"got: {HIDDEN}!"
+
+
+def test_a_build_hides_what_its_files_hold_and_the_passwords_of_its_indexes(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("file-canary\n")
+    redact = Redactor.of_build(
+        (tmp_path / "token", tmp_path / "gone"), ("https://u:url%2Dcanary@index.test/", "http://[")
+    )
+    assert redact("file-canary and url-canary of index.test") == f"{HIDDEN} and {HIDDEN} of index.test"
+
+
 @pytest.mark.parametrize("width", [8, 10, 16])
 def test_a_folded_secret_leaves_no_more_than_its_last_crumb(width: int) -> None:
     lines = [REDACT(line) for line in textwrap.wrap(OTHER, width)]

@@ -21,6 +21,7 @@ from tests.worker.sdk import upload
 from flyte_build.builder.canonical import encode
 from flyte_build.builder.context import Context
 from flyte_build.builder.engine import BuildOptions, StepEnded
+from flyte_build.builder.installs import PixiInstall
 from flyte_build.builder.plan import BuildPlan, DockerfilePlan, LayersPlan, plan
 from flyte_build.builder.spec import Copy
 from flyte_build.bundler.endpoint import Endpoint
@@ -113,6 +114,23 @@ def test_what_a_project_may_holds_for_plans_too(tmp_path: Path) -> None:
         take(one.data, one.places, elsewhere)
     with pytest.raises(ServiceDenied, match="11 bytes, and this project may send 10"):
         take(one.data, one.places, replace(ANYTHING, limits=Limits(context_bytes=10)))
+
+
+def test_the_other_images_of_a_plan_are_those_that_it_names_where_the_project_may(tmp_path: Path) -> None:
+    one, tool, other = made(tmp_path), Digest("sha256", "c" * 64), Digest("sha256", "d" * 64)
+    tree = one.plan.trees()[0]
+    data = encode(replace(one.plan, layers=(PixiInstall(tool=tool, tree=tree, manifest="pixi.toml"),)))
+
+    def at(key: Digest, reference: str) -> Places:
+        return Places(base=str(one.context.base), images=((str(key), reference),))
+
+    fits, policy = at(tool, f"registry.test/pixi@{tool}"), replace(ANYTHING, bases=(Place.parse("registry.test"),))
+    assert list(take(data, fits, policy).images) == [tool]
+    for places in (one.places, at(tool, f"registry.test/pixi@{other}"), at(other, f"registry.test/pixi@{tool}")):
+        with pytest.raises(InvalidInput, match="not those that it names"):
+            take(data, places, policy)
+    with pytest.raises(ServiceDenied, match="not built on evil"):
+        take(data, at(tool, f"evil.test/pixi@{tool}"), policy)
 
 
 def test_a_plan_that_no_spec_could_have_made_is_not_taken(tmp_path: Path) -> None:

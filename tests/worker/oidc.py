@@ -54,6 +54,7 @@ class Idp:
     asked: list[str] = field(default_factory=list)
     down: bool = False
     calls_itself: str = ""
+    keys_at: str = ""
     job: str = "repo:acme/train:ref:refs/heads/main"
 
     def token(
@@ -74,7 +75,7 @@ class Idp:
         if path == "/.well-known/openid-configuration":
             return 200, {
                 "issuer": self.calls_itself or self.url,
-                "jwks_uri": f"{self.url}/keys",
+                "jwks_uri": self.keys_at or f"{self.url}/keys",
                 "token_endpoint": f"{self.url}/token",
                 "authorization_endpoint": f"{self.url}/authorize",
                 "device_authorization_endpoint": f"{self.url}/device",

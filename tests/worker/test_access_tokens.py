@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jwt
@@ -113,6 +114,7 @@ def altered(issuer: Idp) -> str:
         pytest.param(lambda i: i.token(aud="elsewhere"), "another audience", id="one for another audience"),
         pytest.param(lambda i: i.token(drop="aud"), "lacks a claim", id="one for no audience"),
         pytest.param(lambda i: i.token(drop="exp"), "lacks a claim", id="one that never expires"),
+        pytest.param(lambda i: i.token(drop="iat"), "lacks a claim", id="one that was never issued"),
         pytest.param(lambda i: i.token(drop="sub"), "lacks a claim", id="nobody's"),
         pytest.param(lambda i: i.token(iss="https://evil.example"), "not believed", id="another issuer's"),
         pytest.param(lambda i: i.token(iss=f"{URL}/"), "not believed", id="one of an issuer that is nearly ours"),
@@ -185,6 +187,37 @@ def test_a_discovery_document_of_somebody_else_is_not_believed(tokens: Tokens, i
     issuer.calls_itself = "https://evil.example"
     with pytest.raises(ServiceUnavailable, match=r"calls itself 'https://evil\.example'"):
         tokens.identify(issuer.token())
+
+
+@pytest.mark.parametrize("said", [{"use": "enc"}, {"alg": "ES384"}], ids=["to encrypt", "of another algorithm"])
+def test_a_key_that_is_for_something_else_signs_nothing(
+    tokens: Tokens, issuer: Idp, monkeypatch: pytest.MonkeyPatch, said: dict[str, str]
+) -> None:
+    token, public = issuer.token(), issuer.keys[0].public
+    monkeypatch.setattr(Key, "public", property(lambda _: {**public, **said}))
+    with pytest.raises(ServiceStranger, match="not accepted"):
+        tokens.identify(token)
+
+
+def test_keys_that_anybody_on_the_way_could_change_are_not_read(tokens: Tokens, issuer: Idp) -> None:
+    issuer.keys_at = "http://keys.example/keys"
+    with pytest.raises(ServiceUnavailable, match="at no https URL"):
+        tokens.identify(issuer.token())
+    assert issuer.asked == ["/.well-known/openid-configuration"]
+
+
+def test_our_own_token_goes_to_nobody_whom_the_rules_do_not_name(issuer: Idp, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("own-token\n")
+    issuer.keys_at, shown = "https://elsewhere.example/keys", dict[str, str]()
+
+    class Noting(Wire):
+        def send(self, request: Request) -> Response:
+            shown[request.url] = dict(request.headers).get("authorization", "")
+            return super().send(replace(request, url=request.url.replace("https://elsewhere.example", URL)))
+
+    rule = Issuer(url=URL, audiences=(AUDIENCE,), token_file=tmp_path / "token")
+    Tokens(Rules(issuers=(rule,)), {URL: Issuing(rule, Noting(issuer))}).identify(issuer.token())
+    assert shown == {f"{URL}/.well-known/openid-configuration": "Bearer own-token", issuer.keys_at: ""}
 
 
 def test_a_clusters_keys_are_read_with_our_own_token(issuer: Idp, tmp_path: Path) -> None:

@@ -87,6 +87,10 @@ def test_a_public_url_is_http(url: str) -> None:
 
 
 PROTO = {"Content_Type": "application/proto"}
+# A message that would be answered, if what is around it were in order.
+RUN = {"project": "p", "domain": "development", "name": "nothing"}
+WHOLE = gzip.compress(GetRunDetailsRequest(run_id=RUN).SerializeToString())
+WATCH = WatchActionDetailsRequest(action_id={"run": RUN, "name": "a0"}).SerializeToString()
 BOMB = gzip.compress(bytes(300 * 2**20), compresslevel=9)
 
 
@@ -101,9 +105,8 @@ def code_of(body: bytes) -> str:
         pytest.param(b"{", {"Content_Type": "application/json"}, "invalid_argument", id="text that is no JSON"),
         pytest.param(b'{"runId": 5}', {"Content_Type": "application/json"}, "invalid_argument", id="another message"),
         pytest.param(b"x", {**PROTO, "Content_Encoding": "gzip"}, "invalid_argument", id="gzip that is none"),
-        pytest.param(
-            gzip.compress(b"x" * 999)[:-9], {**PROTO, "Content_Encoding": "gzip"}, "invalid_argument", id="half a gzip"
-        ),
+        pytest.param(WHOLE[:-4], {**PROTO, "Content_Encoding": "gzip"}, "invalid_argument", id="half a gzip"),
+        pytest.param(WHOLE + b"x", {**PROTO, "Content_Encoding": "gzip"}, "invalid_argument", id="more than a gzip"),
         pytest.param(b"x", {**PROTO, "Content_Encoding": "br"}, "unimplemented", id="another compression"),
         pytest.param(b"", {"Content_Type": "application/grpc"}, "unimplemented", id="another protocol"),
         pytest.param(None, {}, "unimplemented", id="a GET"),
@@ -135,6 +138,7 @@ def test_an_unknown_method_is_not_implemented(served: Served) -> None:
         pytest.param(b"\x00\x00\x00\x00\x05ab", id="less than was said"),
         pytest.param(b"\x00\x00\x00\x00\x03\xff\xff\xff", id="no message"),
         pytest.param(b"\x01" + struct.pack(">I", 3) + b"abc", id="compressed with nothing that was named"),
+        pytest.param(b"\x02" + struct.pack(">I", len(WATCH)) + WATCH, id="an end and no message"),
         pytest.param(b"\x00" + struct.pack(">I", 0) * 2 + b"\x00", id="more than one message"),
     ],
 )

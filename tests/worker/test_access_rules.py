@@ -65,6 +65,12 @@ def who(subject: str, issuer: str = GITHUB, **claims: object) -> Identity:
         pytest.param(who("repo:acme/x:ref:refs/heads/evil"), "research/development", False, id="not another branch"),
         pytest.param(who("repo:acme-evil/x:ref:refs/heads/main"), "research/x", False, id="not who is called alike"),
         pytest.param(who("repo:acme/x:ref:refs/heads/main", "token"), "research/x", False, id="nor a token called so"),
+        pytest.param(
+            who("repo:acme/x:ref:refs/heads/main", "https://other.example"),
+            "research/x",
+            False,
+            id="nor of another issuer",
+        ),
         pytest.param(who("x", repository="acme/train", environment="prod"), "train-1/d", True, id="by claims"),
         pytest.param(who("x", repository="acme/train"), "train-1/d", False, id="by all of them"),
         pytest.param(
@@ -88,6 +94,11 @@ def test_who_may_use_a_project(identity: Identity, project: str, may: bool) -> N
         pytest.param("[[issuer]]\nurl='https://x'", "audience", id="an issuer without an audience"),
         pytest.param("[[issuer]]\nurl='http://x.example'\naudience=['a']", "not https", id="an issuer over http"),
         pytest.param("[[issuer]]\nurl='http://127.0.0.1.evil.example'\naudience=['a']", "not https", id="or nearly so"),
+        pytest.param(
+            "[[issuer]]\nurl='https://x'\nkeys='http://x.example'\naudience=['a']",
+            "keys: is not https",
+            id="or its keys",
+        ),
         pytest.param("[[token]]\nname='x'\nsha256='secret'\nprojects=['*']", "64 hex", id="a token that is no hash"),
         pytest.param(f"[[token]]\nname='x'\nsha256='{'a' * 64}'", "projects", id="a token for nothing"),
         pytest.param("[[project]]\nname='x'\nregistries=['UPPER']", "registries", id="a place that is none"),

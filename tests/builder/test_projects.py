@@ -42,12 +42,12 @@ FILES = {
     "dist/member-1.0-py3-none-any.whl": "wheel",
     "dist/lib-1.0-py3-none-any.whl": "other wheel",
     "run.py": "# /// script\n# dependencies = ['idna']\n# requires-python = '>=3.10'\n# ///\nprint(1)\n",
-    "own.py": "# /// script\n# dependencies = ['file://member']\n# ///\n",
     "conda.py": "# /// script\n# dependencies = ['idna']\n# [tool.pixi.dependencies]\n# zlib = '*'\n# ///\n",
     "code/a.py": "a",
     "code/deep/b.py": "b",
     "code/c.txt": "c",
 }
+WITH_OWN = {**FILES, "own.py": "# /// script\n# dependencies = ['file://member']\n# ///\n"}
 PROJECT = UvProject(project=".")
 WHOLE = UvProject(project=".", install="project")
 POETRY = PoetryProject(project="poetry")
@@ -185,14 +185,14 @@ OPTIONS: dict[str, list[Layer]] = {
 
 @pytest.mark.parametrize("layers", OPTIONS.values(), ids=OPTIONS.keys())
 def test_every_option_counts(tmp_path: Path, layers: list[Layer]) -> None:
-    write(tmp_path, FILES)
+    write(tmp_path, WITH_OWN)
     assert len({digest(layer, tmp_path) for layer in layers}) == len(layers)
 
 
 @pytest.mark.parametrize("layer", [WHOLE, replace(POETRY, install="project"), OWN], ids=lambda layer: layer.kind)
 def test_every_step_of_a_layer_has_its_secrets(tmp_path: Path, layer: Any) -> None:
     secrets = (SecretMount(name="a"),)
-    steps = planned(image().with_layer(replace(layer, secrets=secrets)), write(tmp_path, FILES)).layers
+    steps = planned(image().with_layer(replace(layer, secrets=secrets)), write(tmp_path, WITH_OWN)).layers
     assert len(steps) > 1
     assert [one for one in steps if getattr(one, "secrets", ()) != secrets] == []
 

@@ -80,9 +80,9 @@ HOSTILE = {
     "an absolute name": ("absolute name", gz(tar_of(("/tmp/evil", FILE, "x")))),
     "an absolute name with two slashes": ("absolute name", gz(tar_of(("//evil", FILE, "x")))),
     "an absolute link": ("link to an absolute path", gz(tar_of(("a", LINK, "/etc/passwd")))),
-    "a link that goes up": ("outside the destination", gz(tar_of(("a", LINK, "../evil")))),
+    "a link that goes up": ("a link that leads out of it", gz(tar_of(("a", LINK, "../evil")))),
     "a link that leads out through another": (
-        "outside the destination",
+        "a link that leads out of it",
         gz(tar_of(("d/e", FOLDER, ""), ("s", LINK, "d/e"), ("x", LINK, "s/../../../evil"))),
     ),
     "a link that leads out through a later one": (
@@ -100,7 +100,7 @@ HOSTILE = {
     ),
     "a link that replaces a folder": ("twice", gz(tar_of(("a", FOLDER, ""), ("a", LINK, "b")))),
     "a hard link to the outside": ("link to an absolute path", gz(tar_of(("a", HARD, "/etc/passwd")))),
-    "a hard link that goes up": ("outside the destination", gz(tar_of(("a", HARD, "../evil")))),
+    "a hard link that goes up": ("a link that leads out of it", gz(tar_of(("a", HARD, "../evil")))),
     "a hard link to nothing": ("which is no file before it", gz(tar_of(("a", HARD, "b")))),
     "a hard link to a link": ("which is no file before it", gz(tar_of(("b", LINK, "c"), ("a", HARD, "b")))),
     "a character device": ("special file", gz(tar_of(("null", tarfile.CHRTYPE, "")))),
@@ -163,6 +163,8 @@ def test_an_archive_is_refused_with(tmp_path: Path, why: str, data: bytes) -> No
     with pytest.raises(ArchiveError, match=why) as caught:
         extract(work / "b.tar.gz", work / "out", limits=LIMITS)
     assert "\n" not in caught.value.sentence
+    # Who sent it may be somebody else than who unpacks it; only what the file system refuses names a place.
+    assert str(tmp_path) not in caught.value.sentence or "cannot be unpacked as" in caught.value.sentence
     assert [path.name for path in work.iterdir()] == ["b.tar.gz"]
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
 

@@ -125,7 +125,8 @@ def test_what_has_an_effect_is_sent_once(method: str) -> None:
 def test_a_transfer_goes_on_after(failures: list[tuple[int, str]], slept: list[float]) -> None:
     waited: list[float] = []
     pauses = Pauses(OPTIONS, waited.append)
-    went_on = [pauses.wait(reached, header) for reached, header in failures]
+    away = RegistryUnavailable("registry.test does not answer")
+    went_on = [pauses.wait(reached, away, header) for reached, header in failures]
     assert waited == slept
     assert went_on == [True] * len(slept) + [False] * (len(failures) - len(slept))
 

@@ -24,6 +24,11 @@ from flyte_build.registry.names import Digest
 
 _CHUNK = 256 * 1024
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_REFUSALS = {
+    tarfile.AbsoluteLinkError: "a link to an absolute path",
+    tarfile.LinkOutsideDestinationError: "a link that leads out of it",
+    tarfile.SpecialFileError: "a special file",
+}
 
 
 def extract(
@@ -96,7 +101,7 @@ def _take(staging: _Staging, tar: tarfile.TarFile, member: tarfile.TarInfo) -> N
     path = _safe_path(staging, member.name)
     if not path:
         return
-    tarfile.data_filter(member, str(staging.root))
+    _filter(staging, member, path)
     if member.isdir():
         _make_folder(staging, path)
         return
@@ -111,6 +116,15 @@ def _take(staging: _Staging, tar: tarfile.TarFile, member: tarfile.TarInfo) -> N
         _write(staging, path, tar, member)
     else:
         raise ArchiveError(f"the archive has {path!r}, which is neither a file, a folder nor a link")
+
+
+def _filter(staging: _Staging, member: tarfile.TarInfo, path: str) -> None:
+    """The library's own sentences name the folder where the archive is unpacked, and are read by who sent it."""
+    try:
+        tarfile.data_filter(member, str(staging.root))
+    except tarfile.FilterError as error:
+        what = _REFUSALS.get(type(error), "which would be written outside of it")
+        raise ArchiveError(f"the archive has {path[:80]!r}, {what}") from error
 
 
 def _safe_path(staging: _Staging, name: str) -> str:

@@ -17,9 +17,10 @@ demo: setup ## build a real image and a bundle, and say what happens
 test: setup ## run every test, with a real engine and a real registry (ARGS="-k word" for some)
 	@PARTS_MULTI=1 $(PARTS) run $(BIN)/pytest tests -n 2 --dist loadfile --hypothesis-profile=full $(ARGS)
 
+# One process more than cores: some tests wait for time to pass.
 check: setup ## what needs no engine: lint, types, layers, quick tests (under a minute)
 	@mkdir -p .cache/logs; $(MAKE) --no-print-directory lint >.cache/logs/lint.log 2>&1 & lint=$$!; \
-	$(BIN)/pytest -m "not real" -q -n auto $(ARGS); tests=$$?; \
+	$(BIN)/pytest -m "not real" -q -n $$(($$(nproc) + 1)) $(ARGS); tests=$$?; \
 	wait $$lint; lint=$$?; cat .cache/logs/lint.log; exit $$((lint | tests))
 
 lint: setup ## style, types and layers only

@@ -18,6 +18,8 @@ from flyte_build.registry.errors import RegistryUnavailable
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.drivers.service import ServiceBuilding
 
+# A process of its own for each command: no part of `make check`.
+pytestmark = pytest.mark.real
 GONE = "127.0.0.1:9"
 AGAIN = [
     f"cannot reach http://{GONE}: connection refused; trying again in {seconds} s ({number} of 4)"

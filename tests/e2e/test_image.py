@@ -245,3 +245,31 @@ def test_a_spec_in_python_is_printed_as_an_image_toml_that_is_the_same_image(tmp
     checked = run(*argv, cwd=tmp_path)
     one, other = checked.out.splitlines()
     assert (checked.code, one) == (3, other)
+
+
+def test_of_several_images_the_built_ones_are_answered_when_one_fails(
+    tmp_path: Path, parts: Parts, where: str, fresh_name: str
+) -> None:
+    head = f'base = "{parts.base}"\npython = "{parts.python}"\n'
+    images = {"good": f"echo {fresh_name}", "bad": "exit 7", "later": "true"}
+    (tmp_path / "image.toml").write_text(
+        "".join(
+            f'[[images]]\nname = "{name}"\n{head}[[images.layers]]\ncommands = ["{command}"]\n'
+            for name, command in images.items()
+        ),
+        encoding="utf-8",
+    )
+    done = run("flyte-build", "image", tmp_path, "--registry", where, "--progress", "quiet")
+    assert done.code == 1
+    assert done.out.startswith(f"{where}/good@sha256:")
+    assert done.out.count("\n") == 1
+    assert "image bad: failed; not tried: later\n" in done.err
+    again = run("flyte-build", "image", tmp_path, "--registry", where, "--progress", "json", "--json")
+    assert [one["status"] for one in json.loads(again.out)["images"]] == ["exists"]
+    events = [json.loads(line) for line in again.err.splitlines() if line.startswith('{"event": "ImageEnded"')]
+    assert [(one["image"], one["status"]) for one in events] == [
+        ("good", "exists"),
+        ("bad", "failed"),
+        ("later", "untried"),
+    ]
+    assert events[0]["pinned"] == done.out.strip()

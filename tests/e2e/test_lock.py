@@ -94,3 +94,14 @@ def test_a_package_that_does_not_exist_leaves_the_lock_as_it_was(tmp_path: Path,
     assert "cannot be resolved" in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "flyte-build.lock").exists()
+
+
+def test_a_dry_update_writes_nothing_and_an_update_says_what_it_wrote(tmp_path: Path, parts: Parts, where: str) -> None:
+    file, lock = spec_file(tmp_path, parts, 'pip = ["six==1.16.0"]'), tmp_path / "flyte-build.lock"
+    dry = run("flyte-build", "image", file, "--registry", where, "--update", "--dry-run")
+    assert (dry.code, lock.exists()) == (0, False), dry.err
+    assert f"note: {lock} is written" in run("flyte-build", "image", file, "--registry", where, "--update").err
+    lock.write_text("<<<<<<< ours", encoding="utf-8")
+    broken = run("flyte-build", "image", file, "--registry", where, "--update")
+    assert broken.code == 1
+    assert "what to do: take it back from version control, or remove it and make it anew with --update" in broken.err

@@ -24,13 +24,18 @@ from tests.terminal import on_terminal
 pytestmark = pytest.mark.real
 
 
-def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str) -> None:
+def test_only_what_was_built_here_is_signed(build: Build, key: Key, where: str, tmp_path: Path) -> None:
     image = build(signed=False)
+    signing = ("--sign", key.private, "--no-tlog")
+    checked = run("flyte-build", "image", tmp_path, "--registry", where, "--check", *signing, env=PASSWORD)
+    assert checked.code == 3, "what a build would make anew is missing"
+    assert f"{image} is there, and not signed by us" in checked.err
     assert run("cosign", "verify", "--key", key.public, OFFLINE, image).code != 0
     again = build("--json")
     assert json.loads(again)["images"][0]["status"] == "built", "what exists unsigned is built again, from the cache"
     assert verify(image, key=key).code == 0
     assert json.loads(build("--json"))["images"][0]["status"] == "exists"
+    assert run("flyte-build", "image", tmp_path, "--registry", where, "--check", *signing, env=PASSWORD).code == 0
 
 
 LAST = {

@@ -88,7 +88,8 @@ def parse_lock(text: str, *, source: str) -> Lock:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidSpec(source, (Problem("", f"is not TOML: {error}"),)) from error
+        hint = "take it back from version control, or remove it and make it anew with --update"
+        raise InvalidSpec(source, (Problem("", f"is not TOML: {error}"),), hint=hint) from error
     if document.get("version") != VERSION:
         what = f"is of version {document.get('version')!r}, and this flyte-build reads {VERSION}"
         raise InvalidSpec(source, (Problem("version", what),), hint="renew it with --update")

@@ -19,15 +19,26 @@ def begin(planned: driver.Planned, *, mode: str) -> None:
         click.echo(f"image {planned.spec.name}", err=True)
 
 
-def end(outcome: driver.Outcome, *, mode: str, output: str) -> None:
-    """Say what became of an image, and what the user should know although it went well."""
-    name = outcome.planned.spec.name
+def failed(name: str, untried: list[str], *, mode: str) -> None:
+    """Say which of several images it was, and which were not tried; the error itself follows."""
     if mode == "json":
-        event = {"event": "ImageEnded", "image": name, "status": outcome.status, "notes": list(outcome.notes)}
-        click.echo(json.dumps(event), err=True)
+        for image, status in ((name, "failed"), *((one, "untried") for one in untried)):
+            click.echo(json.dumps({"event": "ImageEnded", "image": image, "status": status}), err=True)
+        return
+    rest = f"; not tried: {', '.join(untried)}" if untried else ""
+    click.echo(f"image {name}: failed{rest}", err=True)
+
+
+def end(outcome: driver.Outcome, spent: float, *, mode: str, output: str) -> None:
+    """Say what became of an image, in how many seconds, and what the user should know although it went well."""
+    name, built = outcome.planned.spec.name, outcome.built
+    if mode == "json":
+        said = {"status": outcome.status, "notes": list(outcome.notes), "seconds": round(spent, 3)}
+        pinned = str(built.reference) if built and built.reference else None
+        click.echo(json.dumps({"event": "ImageEnded", "image": name, "pinned": pinned, **said}), err=True)
         return
     if mode != "quiet":
-        seconds = f" in {outcome.built.seconds:.1f}s" if outcome.built and outcome.status == "built" else ""
+        seconds = f" in {spent:.1f}s" if outcome.status == "built" else ""
         kept = {"load": ", loaded into the local engine", "none": ", kept nowhere"}
         # What was only looked for is where it was found, whatever was wanted of a build.
         where = kept.get(output, "") if outcome.status == "built" else ""

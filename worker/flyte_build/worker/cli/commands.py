@@ -51,8 +51,9 @@ class _Commands(click.Group):
         if name and not name.startswith("-") and name not in _COMMANDS:
             import difflib
 
-            near = difflib.get_close_matches(name, _COMMANDS, n=1)
-            suggestion = f"; did you mean {near[0]!r}?" if near else f"; commands: {', '.join(_COMMANDS)}"
+            shown = self.list_commands(ctx)
+            near = difflib.get_close_matches(name, shown, n=1)
+            suggestion = f"; did you mean {near[0]!r}?" if near else f"; commands: {', '.join(shown)}"
             raise click.UsageError(f"there is no command {name!r}{suggestion}", ctx)
         if name in _COMMANDS:
             return name, load(name), args[1:]

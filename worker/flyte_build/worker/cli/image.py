@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +11,7 @@ import click
 from flyte_build.builder.engine import BuildOptions
 from flyte_build.builder.sources.source import FoundSpec
 from flyte_build.registry.client import RegistryClient
-from flyte_build.registry.errors import RegistryError
+from flyte_build.registry.errors import FlyteBuildError, RegistryError
 from flyte_build.worker.cli import answers
 from flyte_build.worker.cli.asked import Asked, registries_of
 from flyte_build.worker.cli.login import Login, login_options
@@ -22,6 +23,7 @@ from flyte_build.worker.cli.wishes import wish_options
 from flyte_build.worker.drivers import image as driver
 from flyte_build.worker.drivers import locked
 from flyte_build.worker.drivers.access import Clients
+from flyte_build.worker.drivers.evidence import Trust
 from flyte_build.worker.drivers.several import all_of
 
 EXIT_MISSING = 3
@@ -104,13 +106,10 @@ def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: ob
                 dry_run.show(one)
             return
     elif asked.is_set("check"):
-        outcomes = [_ended(driver.check(one, clients.of(one.spec)), asked) for one in planned]
+        trust = Trust() if asked.text("engine") == "remote" else asked.wishes.trust
+        outcomes = [_ended(driver.check(one, clients.of(one.spec), trust), asked) for one in planned]
     else:
-        outcomes = []
-        for one in planned:
-            if len(planned) > 1:
-                answers.begin(one, mode=asked.mode)
-            outcomes.append(_build(one, clients.of(one.spec), asked, notes))
+        outcomes = _all_built(planned, clients, asked, notes)
     answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
     if any(outcome.status == "missing" for outcome in outcomes):
         ctx.exit(EXIT_MISSING)
@@ -118,7 +117,8 @@ def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: ob
 
 def _planned(found: FoundSpec, clients: Clients, asked: Asked) -> driver.Planned:
     with patience(f"image {found.spec.name}: looking up the base and reading files", mode=asked.mode):
-        return locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags)
+        writes = not asked.is_set("dry_run")
+        return locked.prepare(found, clients.of(found.spec), mode=asked.lock, tags=asked.tags, writes=writes)
 
 
 def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
@@ -132,11 +132,30 @@ def _tell_why(planned: list[driver.Planned], clients: Clients) -> None:
         click.echo("".join(f"why {one.spec.name}: {line}\n" for line in lines), err=True, nl=False)
 
 
+def _all_built(planned: list[driver.Planned], clients: Clients, asked: Asked, notes: Notes) -> list[driver.Outcome]:
+    """One after the other. When one fails, those before it are pushed, and the answer says so all the same."""
+    outcomes: list[driver.Outcome] = []
+    try:
+        for one in planned:
+            if len(planned) > 1:
+                answers.begin(one, mode=asked.mode)
+            outcomes.append(_build(one, clients.of(one.spec), asked, notes))
+    except (FlyteBuildError, KeyboardInterrupt):
+        if len(planned) > 1:
+            if outcomes:
+                answers.answer(outcomes, as_json=asked.is_set("as_json"), output=asked.output)
+            failed, *untried = (one.spec.name for one in planned[len(outcomes) :])
+            answers.failed(failed, untried, mode=asked.mode)
+        raise
+    return outcomes
+
+
 def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked, notes: Notes) -> driver.Outcome:
+    began = time.monotonic()
     if asked.text("engine") == "remote":
         from flyte_build.worker.cli import remote
 
-        return _ended(remote.build(planned, asked), asked)
+        return _ended(remote.build(planned, asked), asked, time.monotonic() - began)
     from flyte_build.builder.buildx.engine import BuildxEngine
     from flyte_build.builder.machine import find_machine
     from flyte_build.worker.cli.engines import chosen_builder
@@ -164,9 +183,9 @@ def _build(planned: driver.Planned, registry: RegistryClient, asked: Asked, note
         engine = BuildxEngine()
         wishes = replace(asked.wishes, surveyor=engine)
         outcome = driver.build(planned, engine, registry, options, force=asked.is_set("force"), wishes=wishes)
-    return _ended(outcome, asked)
+    return _ended(outcome, asked, time.monotonic() - began)
 
 
-def _ended(outcome: driver.Outcome, asked: Asked) -> driver.Outcome:
-    answers.end(outcome, mode=asked.mode, output=asked.output)
+def _ended(outcome: driver.Outcome, asked: Asked, seconds: float = 0.0) -> driver.Outcome:
+    answers.end(outcome, seconds, mode=asked.mode, output=asked.output)
     return outcome

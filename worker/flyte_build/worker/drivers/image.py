@@ -18,7 +18,7 @@ from flyte_build.registry.ecr import NewRepository, ensure_repository
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.identity import Credentials
 from flyte_build.registry.names import Digest, ImageName, Registry, Repository, Target, parse_tag
-from flyte_build.worker.drivers.evidence import Trust, now
+from flyte_build.worker.drivers.evidence import Trust, believed, now
 from flyte_build.worker.drivers.installed import Surveyor
 from flyte_build.worker.drivers.keeping import Keeping, OnceSigned
 from flyte_build.worker.drivers.record import Discreet, Ready, Recording
@@ -96,6 +96,7 @@ class Wishes:
 
 
 _NO_WISHES = Wishes()
+_NO_TRUST = Trust()
 
 
 def build(
@@ -170,8 +171,8 @@ def credentials_of(planned: Planned, registry: RegistryClient) -> dict[Registry,
     return {registry: found for registry in registries if (found := source.for_registry(registry)) is not None}
 
 
-def check(planned: Planned, registry: RegistryClient) -> Outcome:
-    """Whether the image exists, without building it."""
+def check(planned: Planned, registry: RegistryClient, trust: Trust = _NO_TRUST) -> Outcome:
+    """Whether `build` would find the image, without building it: with a signer, only what it has signed."""
     found = existing_image(planned.plan, planned.target, registry)
     if found is None:
         return Outcome(planned=planned, status="missing")
@@ -184,4 +185,6 @@ def check(planned: Planned, registry: RegistryClient) -> Outcome:
         engine="registry",
         seconds=0.0,
     )
+    if believed(built, registry, trust) is None:
+        return Outcome(planned=planned, status="missing", notes=(f"{built.reference} is there, and not signed by us",))
     return Outcome(planned=planned, status="exists", built=built)

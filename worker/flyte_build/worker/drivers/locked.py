@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,19 +18,23 @@ from flyte_build.worker.drivers import image as driver
 LockMode = Literal["bases", "locked", "update"]
 
 
-def prepare(found: FoundSpec, registry: RegistryClient, *, mode: LockMode, tags: tuple[str, ...]) -> driver.Planned:
+def prepare(
+    found: FoundSpec, registry: RegistryClient, *, mode: LockMode, tags: tuple[str, ...], writes: bool = True
+) -> driver.Planned:
     """Resolve and plan one spec with the lock beside it.
 
     `bases` takes base digests from the lock where it has them; `locked` takes everything from it and nothing from
-    elsewhere; `update` resolves everything anew and writes the lock. Raises InvalidInput when the lock is missing or
-    lacks something, InvalidSpec when it cannot be read.
+    elsewhere; `update` resolves everything anew and, if it `writes`, renews the lock. Raises InvalidInput when the lock
+    is missing or lacks something, InvalidSpec when it cannot be read.
     """
     if found.spec.dockerfile is not None and mode != "bases":
         raise InvalidInput(
             f"the image {found.spec.name!r} is a Dockerfile's, whose packages {FILE_NAME} knows nothing of",
             hint="leave out --locked and --update: the digests of its base images are part of its name anyway",
         )
-    return _MODES[mode](found, registry, tags)
+    if mode == "update":
+        return _anew(found, registry, tags, writes=writes)
+    return (_by_lock if mode == "locked" else _by_bases)(found, registry, tags)
 
 
 def read(folder: Path) -> Lock | None:
@@ -80,20 +83,15 @@ def _by_lock(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) 
     return replace(planned, notes=unpinned(planned.plan.layers))
 
 
-def _anew(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:
+def _anew(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...], *, writes: bool) -> driver.Planned:
     from flyte_build.builder.machine import find_machine
     from flyte_build.builder.pinning import Updating, unpinned
 
     updating = Updating(find_machine(), read(found.root) or Lock())
     planned = driver.prepare(found.spec, found.root, registry, tags=tags, pins=updating)
     notes = unpinned(planned.plan.layers)
+    if not writes:
+        return replace(planned, notes=notes)
     name = ImageName.parse(found.spec.base_name)
     write(found.root, updating.lock.with_base(name, planned.resolved.base.digest))
-    return replace(planned, notes=notes)
-
-
-_MODES: dict[LockMode, Callable[[FoundSpec, RegistryClient, tuple[str, ...]], driver.Planned]] = {
-    "bases": _by_bases,
-    "locked": _by_lock,
-    "update": _anew,
-}
+    return replace(planned, notes=(f"{found.root / FILE_NAME} is written", *notes))

@@ -198,5 +198,9 @@ def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(builds: Builds) -> 
     _, other = builds.submit(new_build(target="demo:2"), new_action("r2"))
     claimed(builds, mine.id, "me-1")
     claimed(builds, other.id, "me2-1")
-    Upkeep(builds).expire(dead="me-")
+    upkeep = Upkeep(builds)
+    for owner in ("me-1", "you-1"):
+        upkeep.seen(owner, "", 1)
+    upkeep.expire(dead="me-")
+    assert upkeep.workers() == ("you-1",), "nobody counts on who is known to be dead"
     assert builds.waiting() == (mine.id,)

@@ -122,7 +122,11 @@ def test_a_token_that_is_taken_out_of_the_rules_counts_no_more(guarded: Guarded)
     guarded.rules.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{"0" * 64}"', text))
     assert guarded.get("/", **bearer)[0] == 401
     guarded.rules.write_text("[broken")
-    assert guarded.get("/", **guarded.header("alice"))[0] in (403, 503), "rules that cannot be read let nobody in"
+    status, said, _ = guarded.get("/", **guarded.header("alice"))
+    assert (status, "tell whoever runs it" in said) == (503, True), "rules that cannot be read let nobody in"
+    assert str(guarded.rules) not in said
+    status, said, _ = guarded.get("/readyz")
+    assert (status, "access" in json.loads(said)["missing"]) == (503, True)
     guarded.rules.write_text(text)
     assert guarded.get("/", **bearer)[0] == 200
 

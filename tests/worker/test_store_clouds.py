@@ -22,7 +22,7 @@ from flyte_build.registry.errors import (
     ServiceUnavailable,
 )
 from flyte_build.worker.stores.azure import AzureAccount, AzureSigner
-from flyte_build.worker.stores.choose import remote_store
+from flyte_build.worker.stores.choose import remote_store, store_at
 from flyte_build.worker.stores.gcs import GcsSigner
 from flyte_build.worker.stores.http import SignedRequest, StoreHttp
 from flyte_build.worker.stores.keys import ObjectKey, md5_place
@@ -308,6 +308,20 @@ def test_what_is_no_store_is_refused_without_its_secrets(text: str, tmp_path: Pa
     with pytest.raises(InvalidInput, match="is not a store") as caught:
         remote_store(text, tmp_path, clock=time.time)
     assert "secret" not in caught.value.sentence
+
+
+def test_a_directory_may_be_relative_and_a_mistyped_scheme_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("kept", "./kept", str(tmp_path / "kept")):
+        store = store_at(text, tmp_path / "state", base_url=str, clock=time.time)
+        monkeypatch.chdir("/")
+        store.open()
+        monkeypatch.chdir(tmp_path)
+        assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(InvalidInput, match="is not a store"):
+        store_at("s3:/bucket", tmp_path, base_url=str, clock=time.time)
 
 
 def test_an_account_without_its_key_is_named_without_any_key(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_part_is_called_by_its_platform() -> None:
     [
         pytest.param(waiting(0), (BUSY, FREE), id="a worker is about to take it"),
         pytest.param(waiting(0, since=NOW - 2), (BUSY,), id="it only came"),
-        pytest.param(waiting(0, since=NOW - 29), (), id="a worker may be about to come"),
+        pytest.param(waiting(0, since=NOW - 9), (), id="a worker may be about to come"),
         pytest.param(
             waiting(0, since=NOW - 99, platforms=f"{AMD},{ARM}"), (BUSY, Hands(platforms=ARM, free=1)), id="split"
         ),
@@ -118,7 +118,7 @@ def test_a_build_that_nobody_takes_says_why_once_and_again_when_the_reason_is_an
     upkeep, other = Upkeep(builds), Upkeep(builds)
     upkeep.once()
     assert lines(logs, arm.id) == [], "a worker may be about to come"
-    clock.now += 31
+    clock.now += 11
     upkeep.seen("w", AMD, 1)
     for one in (upkeep, other, upkeep):
         one.once()

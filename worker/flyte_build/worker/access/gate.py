@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
-from flyte_build.registry.errors import ServiceDenied, ServiceStranger
+from flyte_build.registry.errors import InvalidInput, ServiceDenied, ServiceStranger, ServiceUnavailable
 from flyte_build.worker.access.policy import Policies
 from flyte_build.worker.access.rules_file import read
 from flyte_build.worker.access.tokens import Tokens
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyte_build.worker.access.rules import Login
+
+
+_log = logging.getLogger(__name__)
 
 
 class Gate(Protocol):
@@ -42,6 +46,10 @@ class Gate(Protocol):
         """The discovery document of an issuer. Raises ServiceUnavailable."""
         ...
 
+    def sound(self) -> bool:
+        """Whether there are rules to decide by."""
+        ...
+
 
 class Open:
     """Everybody: for an endpoint that only this machine reaches."""
@@ -63,6 +71,10 @@ class Open:
         del issuer
         return {}
 
+    def sound(self) -> bool:
+        """As `Gate.sound`."""
+        return True
+
 
 class Guarding:
     """Those whom the rules file names. The file is read again when it changes: a token in it can be revoked at once."""
@@ -71,7 +83,7 @@ class Guarding:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seen = _version(file)
+        self._seen = self._complained = _version(file)
         self._rules = read(file)
         self._tokens = Tokens(self._rules)
 
@@ -102,12 +114,28 @@ class Guarding:
         """As `Gate.discovery`."""
         return self._tokens.issuing[issuer].document()
 
+    def sound(self) -> bool:
+        """As `Gate.sound`."""
+        try:
+            self._renew()
+        except ServiceUnavailable:
+            return False
+        return True
+
     def _renew(self) -> None:
         version = _version(self._file)
         if version == self._seen:
             return
         # Rules that cannot be read let nobody in: the last ones may name somebody who was just taken out.
-        self._rules = read(self._file)
+        try:
+            self._rules = read(self._file)
+        except InvalidInput as error:
+            if version != self._complained:
+                _log.error("nobody is let in: %s", error.sentence)
+                self._complained = version
+            raise ServiceUnavailable(
+                "this service cannot read its rules of who may, and lets nobody in", hint="tell whoever runs it"
+            ) from error
         self._tokens = Tokens(self._rules)
         self._seen = version
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # A build that waits less need not be told why, in seconds.
 SOON = 3.0
+# One that is started anew is there by then.
+NOBODY = 10.0
 # Each build that ends moves all that wait: far from its turn a build is told only when it comes much nearer.
 _COARSE = (100, 50, 20, 10, 5)
 
@@ -55,7 +57,7 @@ def reasons(
 ) -> Iterator[tuple[Waiting, str]]:
     """Why each build of `line` (the next one first) waits; those that are about to be taken are left out.
 
-    That nobody takes it is said after `patience` seconds: a worker may be about to come.
+    That nobody takes it is said after `NOBODY` seconds, or `patience` if that is less: a worker may be about to come.
     """
     of_project: Counter[tuple[str, str]] = Counter()
     of_kind: Counter[str] = Counter()
@@ -64,7 +66,7 @@ def reasons(
         able = [worker for worker in workers if covers(worker.platforms, build.platforms)]
         waited, why = now - build.since, ""
         if not able:
-            why = nobody(build.platforms, [one.platforms for one in workers]) if waited >= patience else ""
+            why = nobody(build.platforms, [one.platforms for one in workers]) if waited >= min(patience, NOBODY) else ""
         elif build.limited:
             why = _limited(build, of_project[whose])
         elif all(worker.free <= 0 for worker in able):

@@ -58,6 +58,8 @@ class Upkeep:
         with self._builds.database.write() as session:
             for row in session.scalars(lost.with_for_update(skip_locked=True)).all():
                 woken += _lost(session, row, now)
+            if dead:
+                session.execute(delete(WorkerRow).where(WorkerRow.owner.startswith(dead, autoescape=True)))
         self._builds.bell.ring(*woken)
 
     def overdue(self) -> None:

@@ -19,6 +19,7 @@ from flyte_build.worker.doctor.finding import Finding, failed
 _SKEW_SECONDS = 30.0
 _MISSING = {
     "database": "it takes no requests before its database answers: whoever runs it looks into its log",
+    "access": "it lets nobody in before its rules of who may can be read: whoever runs it looks into its log",
     "store": "it takes no requests before its store answers: whoever runs it looks into its log",
     "stopping": "it is being stopped: ask again in a moment",
     "worker": "builds wait until a worker is started, or has its engine again (its log says why)",

@@ -122,7 +122,7 @@ class Service:
             secrets=ProjectSecrets(root=place.secrets) if place.secrets else None,
             built_in=place.built_in,
             operating=operating,
-            checks=checks_of(self._database, self._doorbell, self._store, place.registry, time.time),
+            checks=checks_of(self._database, self._doorbell, self._store, gate, place.registry),
         )
         operating.metrics.watch_queue(partial(queue_of, self._database, time.time))
         self._keeper = operating.keeper(place.cache) if worker and place.cache is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ from flyte_build.worker.operating.readiness import Checks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flyte_build.worker.access.gate import Gate
     from flyte_build.worker.database.engine import Database
     from flyte_build.worker.operating.readiness import Check
     from flyte_build.worker.queue import Doorbell
@@ -52,9 +54,7 @@ def living(database: Database, clock: Callable[[], float]) -> tuple[Living, ...]
     return tuple(Living(platforms=row[0], signs=row[1]) for row in found)
 
 
-def checks_of(
-    database: Database, doorbell: Doorbell, store: Store, registry: str, clock: Callable[[], float]
-) -> Checks:
+def checks_of(database: Database, doorbell: Doorbell, store: Store, gate: Gate, registry: str) -> Checks:
     """What `/readyz` asks. A `registry` that is not known is not asked."""
 
     def database_answers() -> bool:
@@ -70,7 +70,8 @@ def checks_of(
         "database": database_answers,
         "broker": lambda: doorbell.embedded or doorbell.answers(),
         "store": store_answers,
-        "worker": lambda: bool(living(database, clock)),
+        "access": gate.sound,
+        "worker": lambda: bool(living(database, time.time)),
     }
     if registry:
         checks["registry"] = _registry(registry)

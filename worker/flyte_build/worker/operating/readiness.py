@@ -1,8 +1,8 @@
 """Which parts of a service are there: each is asked, at most every few seconds, and in a bounded time.
 
-An endpoint that has its database and its store takes requests, and builds wait: without the broker they are found a
-little later, without workers or a registry they wait until those are back. So only the first two take it out of
-service; the others are said.
+An endpoint that has its database, its store and its rules of who may takes requests, and builds wait: without the
+broker they are found a little later, without workers or a registry they wait until those are back. So only the first
+three take it out of service; the others are said.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from flyte_build.registry.errors import FlyteBuildError
 
 Check = Callable[[], bool]
-NEEDED = ("database", "store")
+NEEDED = ("database", "store", "access")
 _REMEMBER_SECONDS = 5.0
 _PATIENCE = 4.0
 

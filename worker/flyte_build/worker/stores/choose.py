@@ -25,9 +25,9 @@ _OPTIONS = {"s3": {"endpoint", "public", "region"}, "gs": {"endpoint"}, "az": se
 def store_at(
     text: str, state: Path, *, base_url: Callable[[], str], clock: Callable[[], float]
 ) -> LocalStore | RemoteStore:
-    """The store at `text`: an absolute directory, a bucket (see `remote_store`), or empty for one in `state`."""
-    if not text or text.startswith("/"):
-        return LocalStore(Path(text) if text else state / "store", base_url=base_url, clock=clock)
+    """The store at `text`: a directory, a bucket (see `remote_store`), or empty for one in `state`."""
+    if ":" not in text.partition("/")[0]:
+        return LocalStore(Path(text).absolute() if text else state / "store", base_url=base_url, clock=clock)
     return remote_store(text, state / "store-copies", clock=clock)
 
 

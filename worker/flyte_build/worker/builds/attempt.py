@@ -92,12 +92,13 @@ class Attempt:
         return lambda: self._builds.succeed(self._claim, outcome)
 
     def _failed(self, error: FlyteBuildError, failure: BuildFailure) -> Callable[[], bool]:
-        _log.info("build %s: %s", self._claim.build.id, failure.sentence)
         self.engine_away = isinstance(error, EngineAway)
+        if not self._lease.asked and (self._giving_back or self._lease.lost):
+            _log.info("build %s: stopped here, and put back into the queue", self._claim.build.id)
+            return lambda: self._builds.give_back(self._claim)
+        _log.info("build %s: %s", self._claim.build.id, failure.sentence)
         if self._lease.asked:
             return lambda: self._builds.cancelled(self._claim)
-        if self._giving_back or self._lease.lost:
-            return lambda: self._builds.give_back(self._claim)
         if error.transient:
             after = _RETRY_SECONDS * 4 ** (self._claim.attempt - 1)
             return lambda: self._builds.retry(self._claim, failure, after)

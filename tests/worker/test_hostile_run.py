@@ -30,6 +30,7 @@ from flyte_build.worker.access.policy import Limits, Policies, ProjectRule
 from flyte_build.worker.access.values import Projects
 from flyte_build.worker.builds.request import BuildOutcome, BuildRequest
 from flyte_build.worker.drivers.service import ServiceBuilding
+from flyte_build.worker.secrets.gather import MissingSecret
 from flyte_build.worker.secrets.projects import ProjectSecrets
 
 pytestmark = pytest.mark.real
@@ -231,8 +232,8 @@ def test_what_is_refused_before_anything_runs(shop: Shop, parts: Parts, fresh_na
     roomy = ServiceBuilding(registry=f"{parts.registry}/{fresh_name}")
     touch = run("touch /ran")
     refused: dict[str, tuple[Any, type[FlyteBuildError]]] = {
-        "a secret that the project lacks": (shop.build("p", run("x", secret="other")), ServiceDenied),
-        "another project's secret": (shop.build("none", run("x", secret="token")), ServiceDenied),
+        "a secret that the project lacks": (shop.build("p", run("x", secret="other")), MissingSecret),
+        "another project's secret": (shop.build("none", run("x", secret="token")), MissingSecret),
         "another project's place": (
             shop.build("p", touch, target=f"{parts.registry}/{fresh_name}/q/demo:1"),
             ServiceDenied,

@@ -130,6 +130,22 @@ def test_the_first_step_is_the_base_image() -> None:
     assert events == [StepStarted(title="base image")]
 
 
+NAMED = [
+    ("[1/3] RUN exho hi", "[1/3] RUN exho hi"),
+    ("[one 1/2] COPY nosuch /", "[one 1/2] COPY nosuch /"),
+    ("[linux/arm64 stage-1 1/2] RUN x", "[linux/arm64 stage-1 1/2] RUN x"),
+    ("[context a.test/b:1] a.test/b@sha256:0", "image a.test/b:1"),
+    ("[context a.test/b:1] load metadata for a.test/b@sha256:0",) * 2,
+]
+
+
+@pytest.mark.parametrize(("name", "title"), NAMED)
+def test_the_first_step_of_a_dockerfile_is_not_taken_for_its_base(name: str, title: str) -> None:
+    events: list[BuildEvent] = []
+    Narrator((), events.append).hear({"vertexes": [vertex("a", name, started=START)]})
+    assert events == [StepStarted(title=title)]
+
+
 PLAIN = {
     "colours": ("\x1b[1;31mred\x1b[0m", "red"),
     "a cursor": ("a\x1b[2Jb\x1b[10;20Hc", "abc"),

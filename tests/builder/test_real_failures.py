@@ -11,7 +11,7 @@ from tests.builder.building import Workshop
 from tests.engine import docker
 
 from flyte_build.builder.buildx.engine import BuildxEngine
-from flyte_build.builder.engine import BuildEvent, BuildOptions, StepOutput
+from flyte_build.builder.engine import BuildEvent, BuildOptions, StepOutput, StepStarted
 from flyte_build.builder.machine import Machine, find_machine
 from flyte_build.builder.plan import plan
 from flyte_build.builder.resolve import resolve
@@ -64,6 +64,23 @@ def test_without_the_machines_ca_the_hint_names_it(workshop: Workshop, tmp_path:
     error = failed(workshop, workshop.spec().with_pip("six"), options)
     assert error.step == "pip packages: six"
     assert error.hint.startswith("the index is behind a private CA"), error.log
+
+
+def test_the_first_step_of_each_stage_of_a_dockerfile_has_its_own_name(workshop: Workshop) -> None:
+    base = workshop.parts.base
+    stages = f"FROM {base} AS one\nRUN echo {workshop.name}\nFROM {base}\nCOPY --from=one /etc/hostname /x\n"
+    (workshop.root / "Dockerfile").write_text(f"{stages}RUN exho hi\n", encoding="utf-8")
+    events: list[BuildEvent] = []
+    spec = ImageSpec(name="image", dockerfile="Dockerfile")
+    planned = plan(resolved := resolve(spec, workshop.root, RegistryClient()))
+    target = Target(Repository.parse(f"{workshop.parts.registry}/{workshop.name}"), (planned.tag,))
+    with pytest.raises(BuildFailed) as caught:
+        BuildxEngine().build(planned, resolved.context, target, BuildOptions(progress=events.append))
+    assert caught.value.sentence.endswith("RUN exho hi» failed with exit code 127")
+    told = [event.title for event in events if isinstance(event, StepStarted)]
+    assert not [title for title in told if "base image" in title]
+    assert f"image {base}" in told
+    assert any(title.endswith(f"RUN echo {workshop.name}") for title in told)
 
 
 def test_a_builder_that_does_not_exist(workshop: Workshop) -> None:

@@ -21,6 +21,8 @@ def test_what_ended_stays_and_notes_stand_on_lines_of_their_own() -> None:
         draw(StepStarted(title="base image"))
         draw(StepEnded(title="base image", seconds=0.0, cached=True))
         draw(StepStarted(title="[internal] load metadata"))
+        draw(StepStarted(title="[context x] load metadata for x"))
+        draw(StepEnded(title="[context x] load metadata for x", seconds=0.1))
         draw(StepStarted(title="exporting"))
         draw(StepOutput(title="exporting", line="working"))
         draw(push)

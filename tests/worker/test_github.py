@@ -188,6 +188,8 @@ def test_cache_hits_count_steps_that_were_asked_for_only() -> None:
     heard = Heard()
     for title, cached in (
         ("base image", True),
+        ("image a.test/b:1", True),
+        ("[context a.test/b:1] load metadata for a.test/b", False),
         ("pip packages: six", True),
         ("command: x", False),
         ("exporting to", False),

@@ -123,6 +123,7 @@ def test_the_queue_is_asked_at_every_scrape_and_missing_when_nobody_answers() ->
     ("title", "kind"),
     [
         ("base image", "base"),
+        ("image a.test/b:1", "base"),
         ("pip packages: numpy pandas", "pip"),
         ("apt packages: git", "apt"),
         ("command: pip packages", "command"),
@@ -134,6 +135,7 @@ def test_the_queue_is_asked_at_every_scrape_and_missing_when_nobody_answers() ->
         ("signing bill of materials", "sign"),
         ("pushing 127.0.0.1:5000/x:1 with docker", "push"),
         ("[internal] load metadata for x", "internal"),
+        ("[context x] load metadata for x", "internal"),
         ("what a user calls it", "other"),
     ],
 )

@@ -30,6 +30,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FORGIVEN = "importing cache manifest"
 _POSITION = re.compile(r"\[(?:(?P<platform>linux/\S+) )?(?:(?P<stage>\S+) )?\s*(?P<number>\d+)/\d+\] ")
+# An image of a Dockerfile, which is handed to BuildKit by name (`dockerfile.named_images`).
+_NAMED_IMAGE = re.compile(r"\[context (?P<name>\S+)\] (?!load )")
 
 
 def plain(line: str) -> str:
@@ -169,12 +171,17 @@ class Narrator:
         self._sink(StepOutput(title=self._names.get(digest, ""), line=line))
 
     def _title(self, name: str) -> str:
-        """Ours for a step of the plan: BuildKit numbers what runs in the last stage, the base being 1."""
+        """Ours for a step of the plan: BuildKit numbers what runs in the last stage, the base being 1.
+
+        A Dockerfile's own steps keep their names: where the base is a named image, 1 is the first step after it.
+        """
+        if image := _NAMED_IMAGE.match(name):
+            return plain(f"image {image['name']}")
         match = _POSITION.match(name)
         if match is None or match["stage"] == "recipe":
             return plain(name)
         number = int(match["number"]) - 2
-        if number < 0:
+        if number < 0 and name.startswith("FROM ", match.end()):
             return "base image"
         platform = f" ({match['platform']})" if match["platform"] else ""
         return f"{self._titles[number]}{platform}" if 0 <= number < len(self._titles) else plain(name)

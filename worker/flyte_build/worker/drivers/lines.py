@@ -7,7 +7,7 @@ import re
 from flyte_build.builder.engine import BuildEvent, StepEnded, StepOutput, StepProgress
 
 # The engine's own bookkeeping, which tells a reader nothing.
-_NOISE = re.compile(r"\[(?:linux/\S+ )?(?:internal\]|recipe )")
+_NOISE = re.compile(r"\[(?:linux/\S+ )?(?:internal\]|recipe |context \S+\] load )")
 _WIDTH = 100
 # A part of a step that took less is passed over, in seconds.
 _WORTH_TELLING = 0.1

@@ -16,7 +16,7 @@ from flyte_build.worker.drivers.lines import is_noise, line_of
 _EVENTS: dict[str, type[BuildEvent]] = {one.__name__: one for one in (StepStarted, StepEnded, StepOutput)}
 # What the engine does around the steps that were asked for; it would make every count of cache hits a lie.
 _OWN_WORK = re.compile(
-    r"base image|exporting |importing |pushing |preparing |sending |inferring |\[auth\]"
+    r"base image|image |exporting |importing |pushing |preparing |sending |inferring |\[auth\]"
     r"|fetching uv |listing what is |attaching what is |signing "
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 # How the builder's titles (`builder/dockerfile.py`, `steps*.py`) and BuildKit's own begin; the first that fits counts.
 _BEGINNINGS = (
     ("base image", "base"),
+    ("image ", "base"),
     ("pip packages", "pip"),
     ("requirements", "pip"),
     ("wheel", "pip"),
@@ -25,6 +26,7 @@ _BEGINNINGS = (
     ("pushing", "push"),
     ("[internal]", "internal"),
     ("[recipe", "internal"),
+    ("[context", "internal"),
 )
 OTHER = "other"
 KINDS = (*dict.fromkeys(kind for _, kind in _BEGINNINGS), OTHER)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.builder.doubles import KnownBases, image, planned, write
 
 from flyte_build.builder import pinning, resolution
+from flyte_build.builder.dockerfile import steps
 from flyte_build.builder.lock import Lock, LockedBase, LockedPackages, format_lock, parse_lock
 from flyte_build.builder.pinning import Locked, LockedBases, request_digest
 from flyte_build.builder.plan import FileTree, PipInstall, PlanFile, plan
@@ -103,6 +104,7 @@ def test_the_lock_replaces_what_was_asked_in_the_plan(tmp_path: Path, monkeypatc
     assert isinstance(layer, PipInstall)
     assert layer.packages == ()
     assert "--require-hashes" in layer.options.extra_args
+    assert "pip packages of flyte-build.lock" in [step.title for step in steps(plans[0])]
 
 
 def test_a_lock_without_the_request_or_the_base_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_one_lock_pins_what_each_platform_needs(tmp_path: Path, parts: Parts, wh
         "linux/amd64": ["six", "tomli"],
         "linux/arm64": ["idna", "tomli"],
     }
+
+
+def test_a_file_that_is_not_the_locked_one_is_said_with_the_way_out(tmp_path: Path, parts: Parts, where: str) -> None:
+    file = spec_file(tmp_path, parts, 'pip = ["six"]')
+    assert run("flyte-build", "image", file, "--registry", where, "--update", "--dry-run").code == 0
+    lock = tmp_path / "flyte-build.lock"
+    text = re.sub(r"--hash=sha256:\w{8}", "--hash=sha256:00000000", lock.read_text(encoding="utf-8"))
+    lock.write_text(text, encoding="utf-8")
+    done = run("flyte-build", "image", file, "--registry", where, "--locked")
+    assert done.code == 1
+    assert "the step «pip packages of flyte-build.lock» failed" in done.err
+    assert "if you trust it, renew the lock: --update" in done.err
 
 
 def test_a_package_that_does_not_exist_leaves_the_lock_as_it_was(tmp_path: Path, parts: Parts, where: str) -> None:

@@ -16,6 +16,7 @@ from flyte_build.builder.installs import (
     WheelInstall,
 )
 from flyte_build.builder.layers import PipOptions
+from flyte_build.builder.lock import FILE_NAME as LOCK_FILE
 from flyte_build.builder.quoting import copy_arguments
 from flyte_build.builder.recipe import POETRY_VERSION
 from flyte_build.builder.steps import MOUNT, Caches, Step, exports, run, secret_mounts
@@ -60,7 +61,7 @@ def _pip(layer: PipInstall, caches: Caches) -> Step:
         mounts.append(_bind(layer.tree, "requirements"))
         for file in layer.requirements:
             arguments += ["--requirement", f"{MOUNT}/requirements/{file}"]
-        title = f"requirements: {' '.join(layer.requirements)}"
+        title = f"pip packages of {LOCK_FILE}" if layer.is_pinned else f"requirements: {' '.join(layer.requirements)}"
     command = f"uv pip install {shlex.join(arguments)}"
     return run(exports(layer.secrets) + command, title=title, mounts=tuple(mounts))
 

@@ -71,6 +71,7 @@ _HINTS = (
     ("the base has no Python", "choose a base that has it, another `python`, or none"),
     ("was not found in the package registry", "check the package's name, and the index it should come from"),
     ("there is no version of", "check the version that was asked for"),
+    ("Hash mismatch for", "the index has another file than the lock says: if you trust it, renew the lock: --update"),
     ("Unable to locate package", "check the name of the Debian package, and that the base is Debian"),
     ("apt-get: not found", "apt packages need a Debian or Ubuntu base"),
     ("No space left on device", "free disk space where the engine keeps its data (`docker system df`)"),

@@ -13,12 +13,15 @@ from flyte_build.registry.errors import SigningError
 from flyte_build.registry.names import ImageName
 from flyte_build.registry.referrers import signature_tag
 from flyte_build.worker.signing import argv
-from flyte_build.worker.signing.verifier import Verifier
+from flyte_build.worker.signing.verifier import Verifier, is_of_log
 
 if TYPE_CHECKING:
     from flyte_build.registry.client import RegistryClient
     from flyte_build.registry.names import ImageReference
     from flyte_build.worker.signing.cosign import Cosign
+
+_AGAIN = "the image is whole; the same command again builds from the cache and signs"
+_WITHOUT_LOG = "; where the transparency log cannot be reached, add --no-tlog"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,13 @@ class CosignSigner:
         if ran.code != 0:
             raise SigningError(
                 f"{image} was pushed and is not signed: cosign {command[1]} says: {ran.said}",
-                hint="the image is whole; the same command again builds from the cache and signs",
+                hint=self._way_out(ran.said),
             )
+
+    def _way_out(self, said: str) -> str:
+        # Who signs as whoever runs this needs the log: the certificate ends within minutes.
+        may_do_without = self.how.tlog and not self.how.is_keyless
+        return _AGAIN + (_WITHOUT_LOG if may_do_without and is_of_log(said) else "")
 
     def _public_key(self) -> bytes:
         if not self._public:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Exit codes of cosign 2 and 3 (cmd/cosign/errors): no signature at all, none that counts.
 _UNSIGNED = frozenset({10, 11, 12})
+# What cosign says when the transparency log, or what tells whose log to trust, does not answer.
+_LOG = ("Rekor", "rekor.", "TUF", "tuf-repo")
 _UNATTESTED = ("no matching attestations", "none of the attestations matched", "no attestations found")
 
 
@@ -52,7 +54,12 @@ class Verifier:
             return self.cosign.run(command, environment)
 
 
+def is_of_log(said: str) -> bool:
+    """Whether it is the transparency log that cosign failed with."""
+    return any(word in said for word in _LOG)
+
+
 def _hint(said: str) -> str:
-    if "Rekor" in said or "TUF" in said or "tuf-repo" in said:
+    if is_of_log(said):
         return "signatures that were made with --no-tlog are verified with --no-tlog; the others need the internet"
     return ""

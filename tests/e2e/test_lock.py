@@ -104,7 +104,8 @@ def test_a_package_that_does_not_exist_leaves_the_lock_as_it_was(tmp_path: Path,
     file = spec_file(tmp_path, parts, 'pip = ["flyte-build-no-such-package"]')
     done = run("flyte-build", "image", file, "--registry", where, "--update")
     assert done.code == 1
-    assert "cannot be resolved" in done.err
+    assert "cannot be resolved: Because flyte-build-no-such-package was not found in the package registry" in done.err
+    assert "what to do: correct `flyte-build-no-such-package`" in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "flyte-build.lock").exists()
 
@@ -118,3 +119,13 @@ def test_a_dry_update_writes_nothing_and_an_update_says_what_it_wrote(tmp_path: 
     broken = run("flyte-build", "image", file, "--registry", where, "--update")
     assert broken.code == 1
     assert "what to do: take it back from version control, or remove it and make it anew with --update" in broken.err
+
+
+def test_an_index_that_does_not_answer_is_named_without_its_password(tmp_path: Path, parts: Parts, where: str) -> None:
+    file = spec_file(tmp_path, parts, 'pip = ["six"]')
+    index = {"UV_DEFAULT_INDEX": "http://me:hush@127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    done = run("flyte-build", "image", file, "--registry", where, "--update", env=index)
+    assert done.code == 1
+    assert "cannot be resolved: Failed to fetch: http://127.0.0.1:9/simple/six/: Connection refused" in done.err
+    assert "the index that was asked is http://127.0.0.1:9/simple" in done.err
+    assert "hush" not in done.err

@@ -12,6 +12,7 @@ from pathlib import Path
 from flyte_build.builder.machine import Machine
 from flyte_build.builder.plan import PipInstall
 from flyte_build.builder.spec import ImageSpec, PipOptions
+from flyte_build.builder.unresolved import unresolved
 from flyte_build.builder.uv import host_uv
 from flyte_build.registry.errors import InvalidInput, PackageIndexError
 
@@ -29,7 +30,6 @@ _CHOOSE_BY_VALUE = frozenset(
     }
 )
 _TIMEOUT = 600
-_ART = " \u2570\u2500\u25b6\u00d7\u2502"  # what uv draws its explanations with
 
 
 def compile_pins(
@@ -37,7 +37,7 @@ def compile_pins(
 ) -> tuple[str, ...]:
     """Resolve one request with uv: a line per package, with its hashes and, where platforms differ, its marker.
 
-    Raises PackageIndexError with uv's reason when there is no solution.
+    Raises PackageIndexError with uv's reason and a hint when there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="flyte-build-lock-") as folder:
         work = Path(folder)
@@ -49,8 +49,8 @@ def compile_pins(
             argv, cwd=work, env=_environment(machine), capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
     if done.returncode != 0:
-        reason = " ".join(line.strip(_ART) for line in done.stderr.splitlines() if line.strip())
-        raise PackageIndexError(f"the packages of {spec.name!r} cannot be resolved: {reason[:600]}")
+        cause, hint = unresolved(done.stderr, layer.options.index_url or machine.index_url)
+        raise PackageIndexError(f"the packages of {spec.name!r} cannot be resolved: {cause}", hint=hint)
     return tuple(_joined(done.stdout))
 
 

@@ -38,6 +38,8 @@ OPTIONS = RegistryOptions(
 HTML = (("content-type", "text/html"),)
 PAGE = b"<!doctype html><title>Sign in</title>"
 NOW = (("retry-after", "0"),)
+# What distribution 2 says of an index while another client pushes what it names.
+RACED = b'{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN"}]}'
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +291,9 @@ def test_a_registry_that_starts_again_from_the_beginning_is_understood(
         ),
         pytest.param(Fault("reset", "PUT", "manifests/sha256-", 2), id="resets while the list is written"),
         pytest.param(Fault("lost", "PUT", "manifests/sha256-", 2), id="lost answers while the list is written"),
+        pytest.param(
+            Fault("answer", "PUT", "manifests/sha256-", 4, status=400, body=RACED), id="what is listed is not seen yet"
+        ),
     ],
 )
 def test_attaching_survives(
@@ -305,6 +310,26 @@ def test_attaching_survives(
     name = f"{real}/{pushed.repository.path}@{pushed.digest}"
     found = json.loads(tool("oras", "discover", "--plain-http", "--format", "json", name))
     assert [entry["digest"] for entry in found["manifests"]] == [str(artifact.digest)]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "attempts"),
+    [
+        pytest.param(RACED, RegistryMissing, 5, id="what is listed is never seen"),
+        pytest.param(b'{"errors":[{"code":"MANIFEST_INVALID"}]}', RegistryProtocol, 1, id="another reason"),
+    ],
+)
+def test_a_list_that_is_always_refused_says_why(
+    chaos: Chaos, client: RegistryClient, pushed: ImageReference, body: bytes, kind: type[RegistryError], attempts: int
+) -> None:
+    chaos.faults.append(Fault("answer", "PUT", "manifests/sha256-", 99, status=400, body=body))
+    blob = Blob.of_bytes(EMPTY, EMPTY_TYPE)
+    Uploads(client.api, client.blobs).push(pushed.repository, blob)
+    subject = client.manifest(pushed).descriptor
+    manifest = encode_manifest(blob.descriptor, [blob.descriptor], artifact_type="application/vnd.t", subject=subject)
+    with pytest.raises(kind, match=r"cannot push .*:sha256-.* 400"):
+        Referrers(client.api, client.manifests).attach(pushed, manifest)
+    assert chaos.count("PUT", "manifests/sha256-") == attempts
 
 
 def test_a_referrers_api_that_refuses_is_not_one_that_has_none(

@@ -10,7 +10,13 @@ from flyte_build.registry.api import Api
 from flyte_build.registry.descriptors import OCI_INDEX, OCI_MANIFEST, Descriptor
 from flyte_build.registry.documents import Manifest, decode_manifest
 from flyte_build.registry.encode import extend_index
-from flyte_build.registry.errors import FlyteBuildError, InvalidInput, RegistryProtocol, RegistryUnavailable
+from flyte_build.registry.errors import (
+    FlyteBuildError,
+    InvalidInput,
+    RegistryMissing,
+    RegistryProtocol,
+    RegistryUnavailable,
+)
 from flyte_build.registry.failures import is_page
 from flyte_build.registry.manifests import Manifests, Put
 from flyte_build.registry.names import ImageName, ImageReference
@@ -134,6 +140,7 @@ class Referrers:
     def _list_by_tag(self, reference: ImageReference, entries: Sequence[Descriptor]) -> None:
         """Reads, adds, writes, and looks whether it lasted: a registry has no way to do that in one."""
         name = ImageName(reference.repository, fallback_tag(reference))
+        refused: RegistryMissing | None = None
         for attempt in range(_FALLBACK_ATTEMPTS):
             current = self._manifests.find(name)
             missing = _missing(current, entries)
@@ -142,11 +149,23 @@ class Referrers:
             body = current.body if current is not None and current.is_index else b""
             for entry in missing:
                 body = extend_index(body, entry)
-            self._manifests.put(reference.repository, body, OCI_INDEX, fallback_tag(reference))
+            refused = self._refused(reference, body)
             # Somebody who read before we wrote overwrites us a moment later.
             time.sleep(self._api.options.backoff * attempt)
         if _missing(self._manifests.find(name), entries):
-            raise RegistryUnavailable(f"cannot attach to {reference}: others keep changing what is attached to it")
+            raise refused or RegistryUnavailable(
+                f"cannot attach to {reference}: others keep changing what is attached to it"
+            )
+
+    def _refused(self, reference: ImageReference, listed: bytes) -> RegistryMissing | None:
+        """Writes the list. What it names was stored a moment ago: a registry that misses it (distribution 2, while
+        another client stores the same) has it at the next attempt.
+        """
+        try:
+            self._manifests.put(reference.repository, listed, OCI_INDEX, fallback_tag(reference))
+        except RegistryMissing as error:
+            return error
+        return None
 
 
 def _missing(index: Manifest | None, entries: Sequence[Descriptor]) -> list[Descriptor]:

@@ -148,3 +148,21 @@ def test_doctor_goes_on_after_a_setting_that_is_wrong(tmp_path: Path, monkeypatc
     found = {one["part"]: one["found"] for one in json.loads(done.stdout)["findings"]}
     assert "which is no file" in found["machine"]
     assert "127.0.0.1:1" in found["identity"]
+
+
+@pytest.mark.real
+def test_incomplete_credentials_are_a_failure_also_where_anybody_may_push(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with docker_registry(tmp_path) as registry:
+        monkeypatch.setenv("FLYTE_BUILD_REGISTRY_HOST", registry.host)
+        done = CliRunner().invoke(doctor, ["--registry", registry.host, "--json"])
+    sentence = (
+        "registry credentials in the environment are incomplete: "
+        "FLYTE_BUILD_REGISTRY_USERNAME and FLYTE_BUILD_REGISTRY_PASSWORD not set"
+    )
+    (said,) = [one for one in json.loads(done.output)["findings"] if one["part"] == "registry"]
+    assert (done.exit_code, said["fine"], said["needed"], said["found"]) == (1, False, True, sentence)
+    assert said["what_to_do"].endswith("together, or none of them")

@@ -48,8 +48,11 @@ def _credentials(registry: Registry, places: tuple[Looked, ...]) -> Iterator[Fin
 def _push_check(repository: Repository, looked: tuple[Looked, ...], *, is_host_only: bool) -> Finding:
     from flyte_build.registry.client import RegistryClient
 
+    credentials = Remembered(looked)
+    # A build looks before it is asked: what it stumbles over is in the way also where anybody may push.
+    credentials.for_registry(repository.registry)
     try:
-        RegistryClient(Remembered(looked)).push_check(repository)
+        RegistryClient(credentials).push_check(repository)
     except (RegistryDenied, RegistryMissing) as error:
         if not is_host_only:
             raise

@@ -29,6 +29,7 @@ def test_a_lock_pins_the_base_and_exact_versions_and_is_obeyed(tmp_path: Path, p
     assert "six==1.16.0 --hash=sha256:" in lock
     assert "python-dateutil==" in lock
     assert "digest = " in lock
+    assert "is that of flyte-build.lock" not in made.err
     script = "import six, dateutil; print(six.__version__)"
     assert run_image(image["pinned"], "python", "-c", script).strip() == "1.16.0"
 
@@ -64,6 +65,7 @@ def test_why_names_the_packages_that_another_lock_changes_and_no_hash(tmp_path: 
         "    idna 3.10 is gone",
     ]
     assert why('"six==1.17.0", "certifi==2024.8.30"', "--update", "--dry-run") == changed
+    assert why('"six==1.17.0", "certifi==2024.8.30"', "--update", "--no-push") == changed
     assert why('"six==1.17.0", "certifi==2024.8.30"', "--locked", "--check") == changed
 
 
@@ -74,7 +76,7 @@ def test_one_lock_pins_what_each_platform_needs(tmp_path: Path, parts: Parts, wh
     file = spec_file(tmp_path, parts, pip)
     file.write_text(file.read_text().replace(parts.base, parts.base_multi))
     flags = [flag for platform in machines for flag in ("--platform", platform)]
-    made = run("flyte-build", "image", file, "--registry", where, "--update", "--dry-run", "--json", *flags)
+    made = run("flyte-build", "image", file, "--registry", where, "--update", "--json", *flags)
     assert made.code == 0, made.err
     lock = (tmp_path / "flyte-build.lock").read_text(encoding="utf-8")
     assert all(f"platform_machine == '{machine}'" in lock for machine in machines.values())
@@ -129,3 +131,19 @@ def test_an_index_that_does_not_answer_is_named_without_its_password(tmp_path: P
     assert "cannot be resolved: Failed to fetch: http://127.0.0.1:9/simple/six/: Connection refused" in done.err
     assert "the index that was asked is http://127.0.0.1:9/simple" in done.err
     assert "hush" not in done.err
+
+
+def test_that_a_lock_pins_the_base_without_any_flag_is_said_once(tmp_path: Path, parts: Parts, where: str) -> None:
+    file = spec_file(tmp_path, parts, 'env = { A = "1" }')
+    argv = ("flyte-build", "image", file, "--registry", where)
+    remark = f"image trial: the base {parts.base} is that of flyte-build.lock: --update takes what it is now\n"
+    assert "is that of" not in run(*argv, "--dry-run").err
+    assert "is that of" not in run(*argv, "--update").err
+    assert [run(*argv, *flags).err.count(remark) for flags in ((), ("--dry-run",), ("--progress", "quiet"))] == [
+        1,
+        1,
+        0,
+    ]
+    assert "is that of" not in run(*argv, "--locked").err
+    said = json.loads(run(*argv, "--dry-run", "--progress", "json").err.splitlines()[0])
+    assert said == {"event": "Note", "text": remark.rstrip()}

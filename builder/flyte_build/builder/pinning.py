@@ -136,17 +136,23 @@ class Bases(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LockedBases:
-    """Bases by the digests of a lock; those that it lacks by the registry, or with `strict` not at all."""
+    """Bases by the digests of a lock; those that it lacks by the registry, or with `strict` not at all.
+
+    `taken` are the names whose digest was the lock's.
+    """
 
     lock: Lock
     bases: Bases
     strict: bool = False
+    taken: list[ImageName] = field(default_factory=list)
 
     def resolve(self, name: ImageName, platforms: tuple[Platform, ...]) -> FoundBase:
         """As `BaseResolver.resolve`; the registry still says whether the platforms are there."""
         digest = name.digest or self.lock.base(name)
+        if digest is not None and name.digest is None:
+            self.taken.append(name)
         if digest is None and self.strict:
             raise InvalidInput(f"{FILE_NAME} has no digest for {name}", hint="renew it: --update")
         return self.bases.resolve(replace(name, digest=digest), platforms)

@@ -95,6 +95,9 @@ def image(ctx: click.Context, /, login: Login, trusting: TrustFlags, **flags: ob
     notes = Notes(asked.mode)
     clients = Clients(asked.secrets, login.place(registries_of(specs)), notes)
     planned = all_of(partial(_planned, found, clients, asked) for found in specs)
+    for one in planned:
+        for remark in one.remarks:
+            notes(f"image {one.spec.name}: {remark}")
     if asked.is_set("why"):
         _tell_why(planned, clients)
     if asked.is_set("dry_run"):

@@ -31,7 +31,7 @@ Status = Literal["built", "exists", "missing", "planned"]
 class Planned:
     """A spec that is ready: its plan, where its files lie, and where it goes.
 
-    `notes` are sentences that the user should see although all is well.
+    `notes` are sentences that the user should see although all is well; `remarks` are said before the build.
     """
 
     spec: ImageSpec
@@ -39,6 +39,7 @@ class Planned:
     plan: BuildPlan
     target: Target
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

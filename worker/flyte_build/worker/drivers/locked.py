@@ -69,7 +69,12 @@ def _by_bases(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...])
         return driver.prepare(found.spec, found.root, registry, tags=tags)
     from flyte_build.builder.pinning import LockedBases
 
-    return driver.prepare(found.spec, found.root, LockedBases(lock, registry), tags=tags)
+    bases = LockedBases(lock, registry)
+    planned = driver.prepare(found.spec, found.root, bases, tags=tags)
+    # Of a Dockerfile nothing is updated.
+    how = "" if found.spec.dockerfile is not None else ": --update takes what it is now"
+    remarks = (f"the base {name} is that of {FILE_NAME}{how}" for name in dict.fromkeys(bases.taken))
+    return replace(planned, remarks=tuple(remarks))
 
 
 def _by_lock(found: FoundSpec, registry: RegistryClient, tags: tuple[str, ...]) -> driver.Planned:

@@ -112,6 +112,15 @@ LAYOUTS = {
         },
         {"main.py", *(f"p/{name}" for name in ("__init__.py", "m.py", "py.typed", "a.json", "a.txt", "sql/x/q.sql"))},
     ),
+    "data that a package declares which is imported alone": (
+        {
+            "pyproject.toml": "[tool.flyte-build.package-data]\np = ['*.json']",
+            "main.py": "import p",
+            "p/__init__.py": "",
+            "p/a.json": "",
+        },
+        {"main.py", "p/__init__.py", "p/a.json"},
+    ),
     "data that is opened as a resource": (
         {
             "main.py": "from importlib.resources import files\nfiles('p.data') / 'x'",

@@ -167,12 +167,13 @@ def _find(search: _Search, name: str, why: str) -> list[_Module]:
             folder, file, root = found
             module = _Module(file, package if folder else ".".join(parts[: depth - 1]), root)
             _note(search, module, why)
+            if folder is not None:
+                _take_declared(search, folder, package, root)
             if depth == len(parts):
                 return [module]
             if folder is None:
                 return []
             portions = [(folder, root)]
-            _take_declared(search, folder, package, root)
         else:
             # A namespace package (PEP 420) has a portion in every root that has such a folder.
             portions = [(at / part, root) for at, root in portions if (at / part).is_dir()]

@@ -26,6 +26,8 @@ PROJECT, DOMAIN = "flytesnacks", "development"
 _TEXTS = ("registry", "builder", "endpoint", "project", "domain", "store", "sign", "builder_id")
 # On, unless somebody says false.
 SWITCHES = ("sbom", "provenance", "tlog")
+# No setting: the bundler reads it, with what it says of packages' data.
+_OF_BUNDLES = "package-data"
 _KEYS = (*_TEXTS, *SWITCHES, "platforms", "images", "secret_providers")
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
@@ -110,7 +112,7 @@ def _from_pyproject(folder: Path, _: Mapping[str, str]) -> Settings:
         raise InvalidSpec(str(file), (Problem("", f"cannot be read: {error}"),)) from error
     problems: list[Problem] = []
     found = Fields(table, "tool.flyte-build", problems)
-    found.only(_KEYS)
+    found.only((*_KEYS, _OF_BUNDLES))
     texts = {key: found.text(key) for key in _TEXTS}
     platforms, images, asked = found.texts("platforms"), found.text_table("images"), found.texts("secret_providers")
     switches = tuple((key, found.flag(key)) for key in SWITCHES if key in table)

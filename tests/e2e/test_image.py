@@ -273,3 +273,23 @@ def test_of_several_images_the_built_ones_are_answered_when_one_fails(
         ("later", "untried"),
     ]
     assert events[0]["pinned"] == done.out.strip()
+
+
+def test_what_is_copied_and_looks_like_a_secret_is_said(tmp_path: Path, parts: Parts, where: str) -> None:
+    source = tmp_path / "src"
+    source.mkdir()
+    for name in (".env", "id_rsa", ".env.example", "train.py"):
+        (source / name).write_text("x", encoding="utf-8")
+    file = spec_file(tmp_path, parts, 'copy = "src"\nto = "/app"')
+    said = run("flyte-build", "image", file, "--registry", where, "--dry-run")
+    assert (said.code, said.err.count("\n")) == (0, 1), said.err
+    assert "image trial: it copies what looks like a secret" in said.err
+    assert ": src/.env (an environment file), src/id_rsa (a private key); leave it out by `ignore`" in said.err
+    assert run("flyte-build", "image", file, "--registry", where, "--dry-run", "--progress", "quiet").err == ""
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {parts.base}\nCOPY . /x\n", encoding="utf-8")
+    assert (
+        "leave it out by .dockerignore" in run("flyte-build", "image", dockerfile, "--registry", where, "--check").err
+    )
+    spec_file(tmp_path, parts, 'copy = "src"\nto = "/app"\nignore = [".env", "id_rsa"]')
+    assert run("flyte-build", "image", file, "--registry", where, "--dry-run").err == ""

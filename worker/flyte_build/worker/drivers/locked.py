@@ -14,6 +14,7 @@ from flyte_build.registry.client import RegistryClient
 from flyte_build.registry.errors import InvalidInput
 from flyte_build.registry.names import ImageName
 from flyte_build.worker.drivers import image as driver
+from flyte_build.worker.drivers.likely_secrets import likely_secrets
 
 LockMode = Literal["bases", "locked", "update"]
 
@@ -33,8 +34,10 @@ def prepare(
             hint="leave out --locked and --update: the digests of its base images are part of its name anyway",
         )
     if mode == "update":
-        return _anew(found, registry, tags, writes=writes)
-    return (_by_lock if mode == "locked" else _by_bases)(found, registry, tags)
+        planned = _anew(found, registry, tags, writes=writes)
+    else:
+        planned = (_by_lock if mode == "locked" else _by_bases)(found, registry, tags)
+    return replace(planned, remarks=(*planned.remarks, *likely_secrets(planned.plan)))
 
 
 def read(folder: Path) -> Lock | None:

@@ -20,7 +20,7 @@ from flyte_build.worker.cli.service_flags import (
     builder_option,
     builder_tls_option,
     cache_option,
-    database_option,
+    endpoint_database_option,
     keep_builds_option,
     keep_logs_option,
     lease_option,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @click.option("--registry", help="Where images go whose request names no registry.")
 @click.option("--platform", "platforms", multiple=True, help="Built where a request names none (repeatable).")
 @store_option
-@database_option
+@endpoint_database_option
 @broker_option
 @queue_timeout_option
 @lease_option

@@ -5,24 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from flyte_build.registry.errors import FlyteBuildError, InvalidInput
 from flyte_build.registry.names import Repository
 
+_F = TypeVar("_F", bound=Callable[..., object])
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, readable=True)
 store_option = click.option(
     "--store", metavar="URL", help="Keep uploads in a directory, s3://…, gs://… or az://…, not in --state."
 )
-database_option = click.option(
-    "--database",
-    metavar="URL",
-    default="",
-    envvar="FLYTE_BUILD_DATABASE",
-    help="postgresql://user:password@host/name, or sqlite:////file; SQLite in --state by default.",
-)
+
+
+def _database_option(without: str) -> Callable[[_F], _F]:
+    """`--database`; `without` is what happens to a command that is given none."""
+    return click.option(
+        "--database",
+        metavar="URL",
+        default="",
+        envvar="FLYTE_BUILD_DATABASE",
+        help=f"postgresql://user:password@host/name, or sqlite:////file for processes of one machine; {without}.",
+    )
+
+
+database_option = _database_option("SQLite in --state by default")
+endpoint_database_option = _database_option("SQLite in --state by default, but needed with --no-worker")
+worker_database_option = _database_option("the endpoint's, and always needed")
 broker_option = click.option(
     "--broker",
     metavar="URL",

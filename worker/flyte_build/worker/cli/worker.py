@@ -20,7 +20,6 @@ from flyte_build.worker.cli.service_flags import (
     builder_option,
     builder_tls_option,
     cache_option,
-    database_option,
     lease_option,
     log_format_option,
     place_of,
@@ -29,6 +28,7 @@ from flyte_build.worker.cli.service_flags import (
     store_option,
     trust_registry_option,
     warn_early,
+    worker_database_option,
 )
 from flyte_build.worker.cli.trusting import TrustFlags, trust_options
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--registry", help="Where images go whose request names no registry; as the endpoint's.")
 @store_option
-@database_option
+@worker_database_option
 @broker_option
 @secrets_option
 @trust_options

@@ -160,7 +160,7 @@ def variables() -> dict[str, str]:
 def _flags_of_variables() -> dict[str, str]:
     """`serve` and `worker` take flags from variables too."""
     options = [
-        one for name in ("serve", "worker") for one in commands.load(name).params if isinstance(one, click.Option)
+        one for name in ("worker", "serve") for one in commands.load(name).params if isinstance(one, click.Option)
     ]
     return {one.envvar: f"`{one.opts[0]}`: {one.help}" for one in options if isinstance(one.envvar, str)}
 

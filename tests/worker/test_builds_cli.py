@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +16,11 @@ from connectrpc.errors import ConnectError
 from tests.worker.conftest import REFERENCE, Building, Served
 from tests.worker.make import kept
 from tests.worker.sdk import ask_for_build, wait_for_end
+from tests.worker.services import free_port
 
 from flyte_build.builder.engine import StepEnded, StepOutput, StepProgress, StepStarted
 from flyte_build.bundler.endpoint import Endpoint
-from flyte_build.registry.errors import BuildFailed
+from flyte_build.registry.errors import BuildFailed, ServiceUnavailable
 from flyte_build.worker.builds.entries import Entry
 from flyte_build.worker.builds.request import BuildRequest
 from flyte_build.worker.cli.builds_show import row, shown, summary
@@ -121,6 +125,53 @@ def test_a_log_is_followed_over_a_restart_of_the_service_by_a_short_id_that_anot
     follower.join(30)
     assert not follower.is_alive()
     assert heard == ["resolving", "pushing", "resolving", "pushing", "succeeded"]
+
+
+@pytest.mark.real
+def test_who_follows_a_build_is_told_once_that_its_service_is_gone_and_at_last_how_to_go_on(
+    serving: Callable[..., Served], building: Building
+) -> None:
+    def act(request: BuildRequest, cancelled: threading.Event) -> None:
+        cancelled.wait(20)
+
+    building.act = act
+    served = serving()
+    ask_for_build(served.url)
+    while not building.requests:
+        time.sleep(0.02)
+    build, said = only(served), list[str]()
+    client = BuildsClient(endpoint=Endpoint.parse(served.url), patience=1.5, say=said.append)
+    log = client.log(build[:8], follow=True)
+    next(log)
+    served.stop()
+    with pytest.raises(ServiceUnavailable) as gone:
+        list(log)
+    (note,) = said
+    assert note.startswith("the service does not answer: ")
+    assert served.url in note
+    assert note.endswith("; trying again for 2 s; the build goes on there")
+    assert f"`flyte-build builds logs -f {build} --endpoint {served.url}`" in gone.value.hint
+
+
+def test_the_note_that_a_service_is_waited_for_is_no_part_of_the_log() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    argv = [
+        str(Path(sys.executable).parent / "flyte-build"),
+        "builds",
+        "logs",
+        "-f",
+        "b" * 32,
+        "--json",
+        "--endpoint",
+        url,
+    ]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        assert client.stderr is not None
+        note = client.stderr.readline()
+        client.send_signal(signal.SIGINT)
+        answer, _ = client.communicate()
+    assert note.startswith(f"the service does not answer: cannot reach {url}: connection refused; trying again for 120")
+    assert answer == ""
 
 
 @pytest.mark.real

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,8 +89,9 @@ def logs(build: str, follow: bool, as_json: bool, endpoint: str | None, insecure
     mode = "plain" if as_json or not follow else "auto"
     steps: list[StepEnded] = []
     end: Mapping[str, Any] = {}
+    client = replace(client_of(endpoint, insecure=insecure), say=partial(click.echo, err=True))
     with progress(mode, err=False) as draw:
-        for entry in client_of(endpoint, insecure=insecure).log(build, follow=follow):
+        for entry in client.log(build, follow=follow):
             if not isinstance(entry, Entry):
                 end = entry
             elif as_json:

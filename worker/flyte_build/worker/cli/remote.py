@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -74,7 +75,7 @@ def build(planned: Planned, asked: Asked) -> Outcome:
     try:
         with progress(asked.mode, image=planned.spec.name) as sink:
             engine = remote.RemoteEngine(
-                service=service,
+                service=replace(service, say=sink),
                 uploads=FileUploads(uploads=uploads),
                 project=project,
                 domain=domain,

@@ -19,6 +19,7 @@ from flyte_build.registry.errors import FlyteBuildError, ServiceDenied, ServiceE
 from flyte_build.registry.errors import ServiceUnavailable as Unavailable
 from flyte_build.registry.redact import plain
 from flyte_build.worker.builds.entries import Entry
+from flyte_build.worker.client.absence import Absence
 from flyte_build.worker.client.bearer import advice, bearer
 from flyte_build.worker.client.trouble import unreachable
 
@@ -30,11 +31,15 @@ _ID = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildsClient:
-    """Asks one endpoint. `patience` is how long, in seconds, a service may be away while its log is followed."""
+    """Asks one endpoint. `patience` is how long, in seconds, a service may be away while its log is followed.
+
+    `say` is told once, whenever it is away, that it is waited for.
+    """
 
     endpoint: Endpoint
     token: str | Callable[[], str] = field(default=bearer, repr=False)
     patience: float = 120.0
+    say: Callable[[str], None] = field(default=lambda _: None, repr=False)
 
     def list(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
         """The newest builds; `wanted` may have project, domain, state, limit."""
@@ -61,18 +66,21 @@ class BuildsClient:
 
         Sent again while the service is away, with the same `request_id`, so that it begins once.
         """
-        body, given_up = json.dumps(asked).encode(), time.monotonic() + self.patience
+        body, absence = json.dumps(asked).encode(), Absence(patience=self.patience, say=self.say)
         while True:
             try:
                 return self._document("POST", _PATH, body, {"x-request-id": request_id})
-            except Unavailable:
-                if time.monotonic() > given_up:
+            except Unavailable as error:
+                if not absence.bears(error):
                     raise
             time.sleep(1)
 
     def log(self, build_id: str, *, follow: bool) -> Iterator[Entry | Mapping[str, Any]]:
-        """The entries of a log, and at the end the build's document; with `follow` until the build has ended."""
-        position, away_since = 0, None
+        """The entries of a log, and at the end the build's document; with `follow` until the build has ended.
+
+        ServiceUnavailable, with how it is followed later, when the service was away for longer than `patience`.
+        """
+        position, absence = 0, Absence(patience=self.patience, say=self.say, meanwhile="; the build goes on there")
         while True:
             try:
                 # What begins one id now may begin two when a service that was away is asked again.
@@ -80,7 +88,7 @@ class BuildsClient:
                 for line in self._lines(
                     f"{_PATH}/{quote(build_id, safe='')}/log?after={position}&follow={int(follow)}"
                 ):
-                    away_since = None
+                    absence.ended()
                     if "position" in line:
                         position = line["position"]
                     elif "kind" in line:
@@ -88,11 +96,18 @@ class BuildsClient:
                     elif not follow or line["state"] not in ("queued", "running"):
                         yield line
                         return
-            except Unavailable:
-                away_since = away_since or time.monotonic()
-                if not follow or time.monotonic() - away_since > self.patience:
+            except Unavailable as error:
+                if not follow:
                     raise
+                if not absence.bears(error):
+                    raise self._left(error, build_id) from error
             time.sleep(1)
+
+    def _left(self, error: Unavailable, build_id: str) -> Unavailable:
+        later = (
+            f"the build goes on there: `flyte-build builds logs -f {build_id} --endpoint {self.endpoint}` follows it"
+        )
+        return Unavailable(error.sentence, hint=f"{error.hint}; {later}" if error.hint else later)
 
     def _lines(self, path: str) -> Iterator[dict[str, Any]]:
         with self._asked("GET", path) as answer:

@@ -111,6 +111,7 @@ def test_an_interrupted_client_leaves_the_build_and_says_how_to_follow_and_stop_
         rest = client.stderr.read()
     assert client.returncode == 130
     assert "goes on in the service" in rest
+    assert "half-made" not in rest
     build = rest.split("builds cancel ")[1].split()[0]
     asked = ("--endpoint", service.url)
     assert json.loads(run("flyte-build", "builds", "show", build, "--json", *asked).out)["build"]["state"] == "running"

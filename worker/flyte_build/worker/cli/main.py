@@ -58,9 +58,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stopped:
         with suppress(OSError):  # the terminal may be what went away
-            click.echo("flyte-build: interrupted; nothing was left half-made, run the command again to go on", err=True)
+            click.echo(f"flyte-build: interrupted; {_left(stopped)}", err=True)
         return 130
     except BrokenPipeError:
         _drop_answer()
@@ -81,6 +81,13 @@ def _fail(error: FlyteBuildError | OSError) -> None:
     with suppress(OSError):
         report(trouble(error))
     _drop_answer()
+
+
+def _left(stopped: BaseException) -> str:
+    """What goes on without us, as the command said when it was interrupted; click makes an Abort of that."""
+    cause = stopped.__cause__
+    said = str(cause) if isinstance(cause, KeyboardInterrupt) else ""
+    return said or "nothing was left half-made, run the command again to go on"
 
 
 def _drop_answer() -> None:

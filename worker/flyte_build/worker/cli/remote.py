@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -85,12 +84,11 @@ def build(planned: Planned, asked: Asked) -> Outcome:
             )
             options = BuildOptions(output=asked.output, timeout=asked.number("timeout"), progress=sink)
             return remote.build(planned, engine, options)
-    except KeyboardInterrupt:
-        if begun:
-            click.echo(
-                f"{os.linesep}the build {begun[-1]} goes on in the service: follow it with "
-                f"`flyte-build builds logs -f {begun[-1]} --endpoint {service.endpoint}`, "
-                f"stop it with `flyte-build builds cancel {begun[-1]} --endpoint {service.endpoint}`",
-                err=True,
-            )
-        raise
+    except KeyboardInterrupt as stopped:
+        if not begun:
+            raise
+        raise KeyboardInterrupt(
+            f"the build {begun[-1]} goes on in the service: follow it with "
+            f"`flyte-build builds logs -f {begun[-1]} --endpoint {service.endpoint}`, "
+            f"stop it with `flyte-build builds cancel {begun[-1]} --endpoint {service.endpoint}`"
+        ) from stopped

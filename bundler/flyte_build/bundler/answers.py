@@ -65,7 +65,7 @@ def code_of(answer: Answer) -> str:
 
 
 def _failure(endpoint: Endpoint, answer: Answer) -> ServiceError:
-    code, said = code_of(answer), plain(str(_document(answer).get("message", "")))
+    code, said = code_of(answer), plain(str(_document(answer).get("message", "")), 1000)
     if not code and answer.status in (500, 502, 503, 504):
         return ServiceUnavailable(
             f"{endpoint} answered {answer.status}: it is out of order, or what stands before it is",

@@ -27,6 +27,8 @@ _PATH = "/api/v1/builds"
 _MAX_ANSWER = 16 << 20
 _MAX_LINE = 1 << 20
 _ID = 32
+# What a service says of its rules names all registries, and at its end what to do.
+_SENTENCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +158,7 @@ class BuildsClient:
     def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
         if answer.status == 200:
             return
-        # Several builds have to be told apart.
-        limit = 1000 if answer.status == 409 else 200
-        said = _reason(answer.read(64 * 1024), limit) or f"it answered {answer.status}"
+        said = _reason(answer) or f"it answered {answer.status}"
         error: FlyteBuildError = ServiceError(f"{self.endpoint}: {said}", hint="is it a flyte-build endpoint?")
         if answer.status in (401, 403):
             error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=advice())
@@ -180,11 +180,13 @@ class BuildsClient:
         raise error
 
 
-def _reason(body: bytes, limit: int) -> str:
+def _reason(answer: urllib3.BaseHTTPResponse) -> str:
+    body = answer.read(64 * 1024)
     try:
-        return plain(str(json.loads(body)["error"]), limit)
+        return plain(str(json.loads(body)["error"]), _SENTENCE)
     except (ValueError, KeyError, TypeError):
-        return plain(body.decode(errors="replace"), 100)
+        ours = answer.headers.get("content-type", "").startswith("text/plain")
+        return plain(body.decode(errors="replace"), _SENTENCE if ours else 100)
 
 
 def _decoded(body: bytes, endpoint: Endpoint) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Connect:
                 f"{self.endpoint} answered {name} with {status}, which is not what a Flyte 2 endpoint says",
                 hint="check the URL and its path",
             )
-        sentence = f"{self.endpoint} refused {name}: {plain(str(said.get('message', '')), 400) or code}"
+        sentence = f"{self.endpoint} refused {name}: {plain(str(said.get('message', '')), 1000) or code}"
         if code in ("unauthenticated", "permission_denied"):
             return ServiceDenied(sentence, hint="set FLYTE_BUILD_TOKEN to a bearer token that it takes")
         if code in ("unavailable", "deadline_exceeded", "resource_exhausted", "canceled"):

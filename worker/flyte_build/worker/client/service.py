@@ -72,7 +72,7 @@ def describe(endpoint: Endpoint, token: str, scope: tuple[str, str]) -> Describe
     project, domain = scope
     answer = _asked(endpoint, f"/api/v1/service?{urlencode({'project': project, 'domain': domain})}", token)
     document = _document(answer.body)
-    said = plain(str(document.get("error") or answer.body.decode(errors="replace")), 300)
+    said = plain(str(document.get("error") or answer.body.decode(errors="replace")), 1000)
     if answer.status in (401, 403):
         raise ServiceDenied(f"{endpoint} does not let us in: {said}", hint=advice())
     if answer.status == 404:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 import sys
@@ -81,6 +82,8 @@ def test_every_example_can_be_read_by_what_it_is_for(page: str) -> None:
                 yaml.safe_load(text)
             case "python":
                 ast.parse(text)
+            case "json":
+                json.loads(text)
             case "sh" | "dockerfile":
                 assert mark, f"{page} has a block that nobody runs, and does not say why"
             case _:

@@ -22,6 +22,7 @@ from flyte_build.registry.errors import (
     InvalidInput,
     ServiceDenied,
     ServiceError,
+    ServiceStranger,
     ServiceUnavailable,
     UploadError,
 )
@@ -164,7 +165,7 @@ def test_the_signed_url_is_in_no_log_and_no_repr(
 @pytest.mark.parametrize(
     ("code", "kind", "transient"),
     [
-        pytest.param(Code.UNAUTHENTICATED, ServiceDenied, False, id="unauthenticated"),
+        pytest.param(Code.UNAUTHENTICATED, ServiceStranger, False, id="unauthenticated"),
         pytest.param(Code.PERMISSION_DENIED, ServiceDenied, False, id="denied"),
         pytest.param(Code.UNAVAILABLE, ServiceUnavailable, True, id="unavailable"),
         pytest.param(Code.NOT_FOUND, ServiceError, False, id="a project that is not there"),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.worker.guarded import Guarded
 from tests.worker.oidc import JOBS, MAY_ASK, Idp, idp
 
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.bundler.endpoint import Endpoint
+from flyte_build.bundler.signed import SignedUploads
+from flyte_build.bundler.wire import Wire
+from flyte_build.registry.errors import InvalidInput, ServiceDenied, ServiceStranger
 from flyte_build.worker.client.bearer import advice, bearer
 from flyte_build.worker.client.builds import BuildsClient
+from flyte_build.worker.client.files import FileUploads
+from flyte_build.worker.client.service import describe
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +40,7 @@ def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[Idp]:
 
 def test_without_any_there_is_none() -> None:
     assert bearer() == ""
-    assert advice() == "set FLYTE_BUILD_TOKEN"
+    assert advice(known=False) == "set FLYTE_BUILD_TOKEN"
 
 
 def test_a_file_is_read_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +50,82 @@ def test_a_file_is_read_at_every_call(tmp_path: Path, monkeypatch: pytest.Monkey
     for text in ("one\n", "two"):
         file.write_text(text, encoding="utf-8")
         assert bearer() == text.strip()
-    file.unlink()
-    with pytest.raises(InvalidInput, match="cannot be read"):
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(None, "cannot be read: No such file"), (b" \n", "is empty"), (b"\xff", "is no token")]
+)
+def test_a_file_without_a_token_says_what_is_wrong_with_it_and_what_to_do(
+    content: bytes | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    monkeypatch.setenv("FLYTE_BUILD_TOKEN_FILE", str(file))
+    monkeypatch.setenv("FLYTE_BUILD_TOKEN", "another")
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=sentence) as refused:
         bearer()
+    assert str(file) in refused.value.sentence
+    assert refused.value.hint.startswith("put the token into it, or unset FLYTE_BUILD_TOKEN_FILE")
+
+
+NOW = int(time.time())
+STRANGERS = (
+    ({"exp": NOW - 7300, "iat": NOW - 9999}, "by this machine's clock it ended 2 hours ago", "log in again; the token"),
+    ({"nbf": NOW + 7300, "exp": NOW + 9999}, "by this machine's clock it begins in 2 hours", "wait until then, or put"),
+    ({"aud": "another"}, "it was made for another audience", "put another token into "),
+    ({"forged": True}, "its signature is not its issuer's", "put another token into "),
+    (None, "the token is not known here", "put another token into "),
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("claims", "sentence", "hint"), STRANGERS)
+def test_a_token_that_does_not_count_is_changed_where_it_is_from_and_no_project_is_named(
+    guarded: Guarded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    claims: dict[str, Any] | None,
+    sentence: str,
+    hint: str,
+) -> None:
+    token = "unknown"
+    if claims is not None:
+        token = guarded.issuer.token(**claims)
+        token = f"{token.rpartition('.')[0]}.{'A' * 342}" if "forged" in claims else token
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    monkeypatch.setenv("FLYTE_BUILD_TOKEN_FILE", str(tmp_path / "token"))
+    for ask in calls(Endpoint.parse(guarded.served.url)):
+        with pytest.raises(ServiceStranger) as refused:
+            ask()
+        assert sentence in refused.value.sentence
+        assert refused.value.hint.startswith(hint)
+        assert "--project" not in refused.value.hint
+        assert "set FLYTE_BUILD_TOKEN" not in refused.value.hint
+
+
+@pytest.mark.real
+def test_who_is_known_but_may_not_is_told_to_name_another_project(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_BUILD_TOKEN", guarded.issuer.token(sub="carol"))
+    for ask in calls(Endpoint.parse(guarded.served.url)):
+        with pytest.raises(ServiceDenied) as refused:
+            ask()
+        assert refused.value.hint.startswith(
+            "name a project that the token may use (--project, --domain), or set FLYTE"
+        )
+
+
+def calls(endpoint: Endpoint) -> tuple[Callable[[], object], ...]:
+    """What `image --engine remote`, `builds` and `doctor` ask first."""
+    uploads = SignedUploads(endpoint=endpoint, project="p", domain="development", wire=Wire(), token=bearer)
+    return (
+        lambda: BuildsClient(endpoint=endpoint).list({}),
+        lambda: BuildsClient(endpoint=endpoint).registry("p", "development"),
+        lambda: FileUploads(uploads=uploads).text(b"plan"),
+        lambda: describe(endpoint, bearer(), ("p", "development")),
+    )
 
 
 def test_a_job_shows_its_identity_for_the_audience(github: Idp) -> None:
@@ -53,7 +133,7 @@ def test_a_job_shows_its_identity_for_the_audience(github: Idp) -> None:
     assert first.count(".") == 2
     assert bearer() == first
     assert github.asked == [f"{JOBS}&audience=builds"]
-    assert "rules of the service" in advice()
+    assert "rules of the service" in advice(known=False)
 
 
 def test_an_identity_that_ends_soon_is_asked_for_anew(github: Idp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +152,9 @@ def test_a_given_token_is_shown_before_an_identity(github: Idp, monkeypatch: pyt
 
 def test_a_job_without_the_right_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert "id-token: write" in advice()
+    assert "id-token: write" in advice(known=False)
 
 
 def test_no_token_is_shown_where_a_client_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flyte_build.bundler.endpoint import Endpoint
-
     monkeypatch.setenv("FLYTE_BUILD_TOKEN", "hush-hush")
     assert "hush" not in repr(BuildsClient(endpoint=Endpoint(url="http://127.0.0.1:1")))

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.upload import Location
 from flyte_build.bundler.wire import Answer, Request
-from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceUnavailable, UploadError
+from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceStranger, ServiceUnavailable, UploadError
 from flyte_build.registry.redact import plain
 
 # Our own endpoint says with them that it has these bytes under this name, and that it joins parts; others know neither.
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9%+/=_.-]{32,}")
 # A shorter value of a signed URL gives nothing away, and may be a word.
 _LONG = 8
 _FAILURES = {
-    "unauthenticated": ServiceDenied,
+    "unauthenticated": ServiceStranger,
     "permission_denied": ServiceDenied,
     "unavailable": ServiceUnavailable,
     "deadline_exceeded": ServiceUnavailable,

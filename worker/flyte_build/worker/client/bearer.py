@@ -22,15 +22,25 @@ def bearer() -> str:
     gives none.
     """
     if file := os.environ.get(_FILE):
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise InvalidInput(f"the token in {file} cannot be read: {error.strerror}") from error
+        return _of_file(file)
     if audience := "" if os.environ.get(VARIABLE) else os.environ.get(AUDIENCE):
         from flyte_build.worker.github.oidc import job_token
 
         return job_token(os.environ, audience)
     return os.environ.get(VARIABLE, "")
+
+
+def _of_file(file: str) -> str:
+    hint = f"put the token into it, or unset {_FILE}: {VARIABLE} counts only without it"
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InvalidInput(f"the token in {file} cannot be read: {error.strerror}", hint=hint) from error
+    except ValueError as error:
+        raise InvalidInput(f"what is in {file} is no token", hint=hint) from error
+    if not token:
+        raise InvalidInput(f"the file of the token, {file}, is empty", hint=hint)
+    return token
 
 
 def place() -> str:
@@ -47,20 +57,39 @@ def expiry(token: str) -> float | None:
 
     Source: RFC 7519, section 4.1.4.
     """
+    return _time(token, "exp")
+
+
+def beginning(token: str) -> float | None:
+    """From when on a JWT says that it counts, as `expiry`. Source: RFC 7519, section 4.1.5."""
+    return _time(token, "nbf")
+
+
+def _time(token: str, claim: str) -> float | None:
     parts = token.split(".")
     try:
         claims = json.loads(base64.urlsafe_b64decode(f"{parts[1]}==")) if len(parts) == 3 else {}
-        return float(claims["exp"])
+        return float(claims[claim])
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def advice() -> str:
-    """What to change where a service does not let us in."""
-    if os.environ.get(AUDIENCE) and not os.environ.get(VARIABLE):
+def advice(*, known: bool) -> str:
+    """What to change where a service does not let us in, though it knows who we are (`known`) or as it does not."""
+    other = _another()
+    if os.environ.get(_FILE) or os.environ.get(VARIABLE):
+        return f"name a project that the token may use (--project, --domain), or {other}" if known else other
+    return other
+
+
+def _another() -> str:
+    """Where another token is given, in the order of `bearer`."""
+    if file := os.environ.get(_FILE):
+        return f"put another token into {file} ({_FILE} names it)"
+    if os.environ.get(VARIABLE):
+        return f"set {VARIABLE} to another token"
+    if os.environ.get(AUDIENCE):
         return "let the rules of the service (--access) name this repository's jobs, their issuer and their audience"
     if os.environ.get("GITHUB_ACTIONS"):
         return f"give the job `permissions: id-token: write`, or set {VARIABLE}"
-    if os.environ.get(_FILE) or os.environ.get(VARIABLE):
-        return f"name a project that the token may use (--project, --domain), or set {VARIABLE} to another one"
     return f"set {VARIABLE}"

@@ -15,13 +15,13 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.wire import pool_of
-from flyte_build.registry.errors import FlyteBuildError, ServiceDenied, ServiceError, ServiceQuota
+from flyte_build.registry.errors import FlyteBuildError, ServiceError, ServiceQuota
 from flyte_build.registry.errors import ServiceUnavailable as Unavailable
 from flyte_build.registry.redact import plain
 from flyte_build.worker.builds.entries import Entry
 from flyte_build.worker.client.absence import Absence
-from flyte_build.worker.client.bearer import advice, bearer
-from flyte_build.worker.client.trouble import unreachable
+from flyte_build.worker.client.bearer import bearer
+from flyte_build.worker.client.trouble import denied, unreachable
 
 _PATH = "/api/v1/builds"
 _MAX_ANSWER = 16 << 20
@@ -148,20 +148,20 @@ class BuildsClient:
                     preload_content=False,
                 )
                 try:
-                    self._check(answer)
+                    self._check(answer, token)
                     yield answer
                 finally:
                     answer.close()
         except (HTTPError, OSError) as error:
             raise unreachable(error, self.endpoint) from error
 
-    def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
+    def _check(self, answer: urllib3.BaseHTTPResponse, token: str) -> None:
         if answer.status == 200:
             return
         said = _reason(answer) or f"it answered {answer.status}"
         error: FlyteBuildError = ServiceError(f"{self.endpoint}: {said}", hint="is it a flyte-build endpoint?")
         if answer.status in (401, 403):
-            error = ServiceDenied(f"{self.endpoint} does not let us in: {said}", hint=advice())
+            error = denied(f"{self.endpoint} does not let us in: {said}", token, known=answer.status == 403)
         elif answer.status == 404 and said.startswith("there is no build"):
             listed = f"`flyte-build builds list --endpoint {self.endpoint}` says which there are"
             error = ServiceError(said.replace(" here", f" at {self.endpoint}", 1), hint=listed)

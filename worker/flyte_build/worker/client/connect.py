@@ -18,9 +18,10 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.wire import Request, Wire, pool_of
-from flyte_build.registry.errors import ServiceDenied, ServiceError, ServiceUnavailable, UploadError
+from flyte_build.registry.errors import ServiceError, ServiceUnavailable, UploadError
 from flyte_build.registry.redact import plain
 from flyte_build.registry.translate import translated
+from flyte_build.worker.client.trouble import denied
 
 _A = TypeVar("_A", bound=Message)
 _MAX_ENVELOPE = 8 << 20
@@ -119,7 +120,8 @@ class Connect:
             )
         sentence = f"{self.endpoint} refused {name}: {plain(str(said.get('message', '')), 1000) or code}"
         if code in ("unauthenticated", "permission_denied"):
-            return ServiceDenied(sentence, hint="set FLYTE_BUILD_TOKEN to a bearer token that it takes")
+            token = self.token() if callable(self.token) else self.token
+            return denied(sentence, token, known=code == "permission_denied")
         if code in ("unavailable", "deadline_exceeded", "resource_exhausted", "canceled"):
             return ServiceUnavailable(sentence)
         return CallRefused(sentence, code)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from flyte_build.bundler.signed import SignedUploads
 from flyte_build.bundler.upload import Parcel, upload
-from flyte_build.registry.errors import InvalidInput
+from flyte_build.registry.errors import InvalidInput, ServiceDenied, ServiceStranger
 from flyte_build.registry.names import Digest
+from flyte_build.worker.client.trouble import denied
 
 _AT_ONCE = 8
 _CHUNK = 1 << 20
@@ -43,7 +44,11 @@ class FileUploads:
                 pool.shutdown(cancel_futures=True)
 
     def _one(self, sha256: str, file: Path) -> str:
-        return upload(lambda: (_parcel(sha256, file), file), self.uploads).uri
+        try:
+            return upload(lambda: (_parcel(sha256, file), file), self.uploads).uri
+        except ServiceDenied as error:
+            token = self.uploads.token() if callable(self.uploads.token) else self.uploads.token
+            raise denied(error.sentence, token, known=not isinstance(error, ServiceStranger)) from error
 
 
 def _parcel(sha256: str, file: Path) -> Parcel:

@@ -15,10 +15,9 @@ from urllib3.exceptions import HTTPError
 
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.bundler.wire import Answer, pool_of
-from flyte_build.registry.errors import ServiceDenied, ServiceError
+from flyte_build.registry.errors import ServiceError
 from flyte_build.registry.redact import plain
-from flyte_build.worker.client.bearer import advice
-from flyte_build.worker.client.trouble import unreachable
+from flyte_build.worker.client.trouble import denied, unreachable
 
 _MAX_ANSWER = 1 << 20
 
@@ -74,7 +73,7 @@ def describe(endpoint: Endpoint, token: str, scope: tuple[str, str]) -> Describe
     document = _document(answer.body)
     said = plain(str(document.get("error") or answer.body.decode(errors="replace")), 1000)
     if answer.status in (401, 403):
-        raise ServiceDenied(f"{endpoint} does not let us in: {said}", hint=advice())
+        raise denied(f"{endpoint} does not let us in: {said}", token, known=answer.status == 403)
     if answer.status == 404:
         return None
     if answer.status != 200:

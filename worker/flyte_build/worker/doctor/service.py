@@ -9,9 +9,10 @@ from importlib.metadata import version
 from flyte_build.builder.recipe import RECIPE
 from flyte_build.bundler.endpoint import Endpoint
 from flyte_build.registry.descriptors import Platform
-from flyte_build.registry.errors import FlyteBuildError, ServiceDenied
+from flyte_build.registry.errors import FlyteBuildError
 from flyte_build.worker.client import bearer
 from flyte_build.worker.client.service import Described, Reached, describe, reach
+from flyte_build.worker.client.trouble import length
 from flyte_build.worker.doctor.asked import AskedService
 from flyte_build.worker.doctor.finding import Finding, failed
 
@@ -61,19 +62,14 @@ def _service(endpoint: Endpoint, reached: Reached, asked: AskedService) -> Findi
 
 
 def _clock(ahead: float) -> Finding:
-    found = f"this machine's clock is {_length(ahead)} {'behind' if ahead > 0 else 'ahead of'} the service's"
+    found = f"this machine's clock is {length(ahead)} {'behind' if ahead > 0 else 'ahead of'} the service's"
     hint = "correct the clock that is wrong: tokens and certificates seem expired, or not valid yet"
     return Finding(part="clock", fine=False, needed=False, found=found, what_to_do=hint)
 
 
 def _known(endpoint: Endpoint, asked: AskedService) -> Iterator[Finding]:
-    token = ""
     try:
-        token = bearer.bearer()
-        described = describe(endpoint, token, asked.scope)
-    except ServiceDenied as error:
-        yield _denied(error, token)
-        return
+        described = describe(endpoint, bearer.bearer(), asked.scope)
     except FlyteBuildError as error:
         yield failed("token", error)
         return
@@ -87,20 +83,11 @@ def _known(endpoint: Endpoint, asked: AskedService) -> Iterator[Finding]:
     yield _version(described)
 
 
-def _denied(error: ServiceDenied, token: str) -> Finding:
-    ended, now = bearer.expiry(token), time.time()
-    if ended is None or ended > now:
-        return failed("token", error)
-    found = f"{error.sentence} (by this machine's clock it ended {_length(now - ended)} ago)"
-    hint = f"log in again; the token is from {bearer.place()}"
-    return Finding(part="token", fine=False, found=found, what_to_do=hint)
-
-
 def _token(described: Described) -> Finding:
     found = f"it knows us as {described.who}"
     found += f", by {bearer.place()}" if bearer.place() else ""
     if described.expires is not None:
-        found += f"; the token is good for {_length(described.expires - time.time())}"
+        found += f"; the token is good for {length(described.expires - time.time())}"
     return Finding(part="token", fine=True, found=found)
 
 
@@ -140,11 +127,3 @@ def _version(described: Described) -> Finding:
         f"those of recipe {RECIPE}",
         what_to_do=_OLDER_HERE if described.recipe > RECIPE else _OLDER_THERE,
     )
-
-
-def _length(seconds: float) -> str:
-    """A time in the largest unit of which it has two: "90 seconds", "3 hours"."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if abs(seconds) >= 2 * size:
-            return f"{abs(seconds) // size:.0f} {unit}"
-    return f"{abs(seconds):.0f} seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,8 @@ def test_a_file_is_read_at_every_call(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(None, "cannot be read: No such file"), (b" \n", "is empty"), (b"\xff", "is no token")]
+    ("content", "sentence"),
+    [(None, "cannot be read: No such file"), (b" \n", "is empty"), (b"\xff", "is no token"), (b"a\nb", "is no token")],
 )
 def test_a_file_without_a_token_says_what_is_wrong_with_it_and_what_to_do(
     content: bytes | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,6 +69,14 @@ def test_a_file_without_a_token_says_what_is_wrong_with_it_and_what_to_do(
         bearer()
     assert str(file) in refused.value.sentence
     assert refused.value.hint.startswith("put the token into it, or unset FLYTE_BUILD_TOKEN_FILE")
+
+
+@pytest.mark.parametrize("token", ["hunter2\nx", "hunter2 x", "hunter2\x00", "hunter2é"])
+def test_what_no_header_can_carry_is_refused_without_being_shown(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"FLYTE_BUILD_TOKEN": token})
+    with pytest.raises(InvalidInput, match="what is in FLYTE_BUILD_TOKEN is no token") as refused:
+        bearer()
+    assert "hunter2" not in f"{refused.value.sentence}{refused.value.hint}"
 
 
 NOW = int(time.time())

@@ -18,8 +18,8 @@ def bearer() -> str:
     """What FLYTE_BUILD_TOKEN_FILE names, FLYTE_BUILD_TOKEN, or a GitHub job's identity for FLYTE_BUILD_TOKEN_AUDIENCE.
 
     Empty where none is given. Asked anew for every call: such tokens live for minutes, and a build may take longer.
-    Raises InvalidInput where the file cannot be read or the job may have no token, RegistryUnavailable where GitHub
-    gives none.
+    Raises InvalidInput for what is no token, a file that cannot be read, or a job that may have none,
+    RegistryUnavailable where GitHub gives none.
     """
     if file := os.environ.get(_FILE):
         return _of_file(file)
@@ -27,7 +27,14 @@ def bearer() -> str:
         from flyte_build.worker.github.oidc import job_token
 
         return job_token(os.environ, audience)
-    return os.environ.get(VARIABLE, "")
+    return _sound(os.environ.get(VARIABLE, "").strip(), VARIABLE, "set it anew: a token is one line, without blanks")
+
+
+def _sound(token: str, where: str, hint: str) -> str:
+    """A token as a header can carry it (RFC 6750, section 2.1); of another not a character is shown."""
+    if any(not "!" <= character <= "~" for character in token):
+        raise InvalidInput(f"what is in {where} is no token", hint=hint)
+    return token
 
 
 def _of_file(file: str) -> str:
@@ -40,7 +47,7 @@ def _of_file(file: str) -> str:
         raise InvalidInput(f"what is in {file} is no token", hint=hint) from error
     if not token:
         raise InvalidInput(f"the file of the token, {file}, is empty", hint=hint)
-    return token
+    return _sound(token, file, hint)
 
 
 def place() -> str:

@@ -22,8 +22,8 @@ def begin(planned: driver.Planned, *, mode: str) -> None:
 def failed(name: str, untried: list[str], *, mode: str) -> None:
     """Say which of several images it was, and which were not tried; the error itself follows."""
     if mode == "json":
-        for image, status in ((name, "failed"), *((one, "untried") for one in untried)):
-            click.echo(json.dumps({"event": "ImageEnded", "image": image, "status": status}), err=True)
+        for event, image in (("ImageFailed", name), *(("ImageUntried", one) for one in untried)):
+            click.echo(json.dumps({"event": event, "image": image}), err=True)
         return
     rest = f"; not tried: {', '.join(untried)}" if untried else ""
     click.echo(f"image {name}: failed{rest}", err=True)

@@ -55,11 +55,9 @@ class Clients:
     def run(self, seed: int) -> None:
         chance, prefix = random.Random(seed), uuid.uuid4().hex[:6]
         while time.monotonic() < self._deadline:
-            number = chance.randrange(1000)
-            target, command = (
-                f"soak-{prefix}-{number}:1",
-                f"echo {prefix} {number}; sleep {chance.choice((0, 0, 1, 3))}",
-            )
+            # Another length is another image: one name for both would look like one image that is built twice.
+            name, seconds = f"{prefix}-{chance.randrange(1000)}", chance.choice((0, 0, 1, 3))
+            target, command = f"soak-{name}-{seconds}:1", f"echo {name}; sleep {seconds}"
             for _ in range(chance.choice((1, 1, 3))):
                 self._ask(target, spec(self._base, command))
             time.sleep(chance.uniform(0.2, 1.5))

@@ -103,36 +103,33 @@ def test_what_is_no_text_can_be_written_all_the_same(logs: BuildLogs, build_id: 
     assert logs.view(build_id).tail(100) == "cannot read caf?.txt\n"
 
 
-def test_a_database_that_is_away_loses_no_line(clock: Clock) -> None:
-    written: list[str] = []
-    away = threading.Event()
-    away.set()
+class Away:
+    """A database that does not answer until it is `back`; then what is put into it is `written`."""
 
-    def put(entries: list[str]) -> None:
-        if away.is_set():
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.back = threading.Event()
+
+    def put(self, entries: list[str]) -> None:
+        if not self.back.is_set():
             raise ServiceUnavailable("the database did not answer")
-        written.extend(entries)
+        self.written.extend(entries)
 
-    with BuildLog(put, clock, same, 10_000) as log:
+
+def test_a_database_that_is_away_loses_no_line(clock: Clock) -> None:
+    base = Away()
+    with BuildLog(base.put, clock, same, 10_000) as log:
         log("one")
         log.flush()
         log("two")
-        away.clear()
-    assert [Entry.decode(line).text for line in written] == ["one", "two"]
+        base.back.set()
+    assert [Entry.decode(line).text for line in base.written] == ["one", "two"]
 
 
 def test_a_database_that_stays_away_costs_bounded_memory(clock: Clock) -> None:
-    written: list[str] = []
-    away = threading.Event()
-    away.set()
-
-    def put(entries: list[str]) -> None:
-        if away.is_set():
-            raise ServiceUnavailable("the database did not answer")
-        written.extend(entries)
-
-    with BuildLog(put, clock, same, 100 << 20) as log:
+    base = Away()
+    with BuildLog(base.put, clock, same, 100 << 20) as log:
         for _ in range(12):
             log("x" * (1 << 20))
-        away.clear()
-    assert 4 << 20 < sum(map(len, written)) < 6 << 20
+        base.back.set()
+    assert 4 << 20 < sum(map(len, base.written)) < 6 << 20

@@ -1,7 +1,7 @@
 """Who asks, known before a request is read.
 
-The token comes as `Authorization: Bearer …`; to pages also as a cookie, which the login form sets and which counts for
-nothing but reading pages. What clients may do is decided by `authorize`, and by whoever looks at `caller()`.
+The token comes as `Authorization: Bearer …`; from browsers also as a cookie, which the login form sets and which counts
+for GET alone, and for no RPC. What clients may do is decided by `authorize`, and by whoever looks at `caller()`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import Parts
 from tests.e2e.conftest import Service, run, serving
+from tests.worker.plans import asking
 from tests.worker.sdk import ask_for_build, wait_for_end
-from tests.worker.test_plans import asking
 from tests.worker.test_real_split import spec
 
 from flyte_build.builder.engine import BuildOptions

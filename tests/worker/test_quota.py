@@ -17,10 +17,10 @@ from tests.worker.conftest import REFERENCE, Building, Clock, Served
 from tests.worker.guarded import guarded_by
 from tests.worker.make import new_action, new_build
 from tests.worker.oidc import Idp
+from tests.worker.plans import asking, begin, made
 from tests.worker.services import postgres
 from tests.worker.test_build_worker import until
 from tests.worker.test_neighbours import build_in
-from tests.worker.test_plans import asking, begin, made
 
 from flyte_build.registry.errors import ServiceError, ServiceQuota
 from flyte_build.worker.builds.aliases import find

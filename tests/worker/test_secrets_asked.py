@@ -11,8 +11,8 @@ from connectrpc.errors import ConnectError
 from flyteidl2.imagebuilder.definition_pb2 import ImageSpec, Layer
 from tests.builder.doubles import image, resolved
 from tests.worker.conftest import Building, Served
+from tests.worker.plans import Made, asking, begin
 from tests.worker.sdk import SPEC, ask_for_build, wait_for_end
-from tests.worker.test_plans import Made, asking, begin
 
 from flyte_build.builder.plan import LayersPlan, plan
 from flyte_build.builder.sources import wire
